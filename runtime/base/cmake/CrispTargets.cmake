@@ -1,0 +1,86 @@
+# The few build verbs of crisp. A folder's CMakeLists.txt lists its files explicitly and calls these.
+#   crisp_library(NAME SRCS ... DEPS ...)        comfortable world: Abseil, StatusOr, sanitizers
+#   crisp_bare_library(NAME SRCS ... DEPS ...)   bare world: no exceptions, no RTTI, never sanitized
+#   crisp_binary(NAME SRCS ... DEPS ...)
+#   crisp_test(NAME KIND unit|kernel|system|fault SRCS ... DEPS ...)   a GoogleTest program with a ctest label
+#   crisp_fuzz(NAME SRCS ... DEPS ...)           libFuzzer target, only with CRISP_FUZZ
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(absl REQUIRED)
+
+set(CRISP_WARNINGS -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
+    -Werror)
+set(CRISP_HARDENING)
+if(CRISP_HARDEN)
+  set(CRISP_HARDENING -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong
+      -fstack-clash-protection -fcf-protection=full -fno-delete-null-pointer-checks -fno-strict-overflow
+      -ftrivial-auto-var-init=zero)
+  add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code)
+endif()
+set(CRISP_SANITIZE_FLAGS)
+if(CRISP_SANITIZE)
+  set(CRISP_SANITIZE_FLAGS -fsanitize=${CRISP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+endif()
+
+function(crisp_common target)
+  target_compile_options(${target} PRIVATE ${CRISP_WARNINGS} ${CRISP_HARDENING})
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
+endfunction()
+
+function(crisp_library name)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_library(${name} STATIC ${A_SRCS})
+  crisp_common(${name})
+  target_compile_options(${name} PRIVATE ${CRISP_SANITIZE_FLAGS} -fPIE)
+  target_link_libraries(${name} PUBLIC ${A_DEPS} Threads::Threads)
+endfunction()
+
+function(crisp_bare_library name)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_library(${name} STATIC ${A_SRCS})
+  crisp_common(${name})
+  target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti -fPIE)
+  target_link_libraries(${name} PUBLIC ${A_DEPS})
+endfunction()
+
+function(crisp_binary name)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${A_SRCS})
+  crisp_common(${name})
+  target_compile_options(${name} PRIVATE ${CRISP_SANITIZE_FLAGS} -fPIE)
+  target_link_options(${name} PRIVATE ${CRISP_SANITIZE_FLAGS} -pie)
+  target_link_libraries(${name} PRIVATE ${A_DEPS} Threads::Threads)
+endfunction()
+
+function(crisp_test name)
+  cmake_parse_arguments(A "" "KIND" "SRCS;DEPS;ARGS" ${ARGN})
+  if(NOT CRISP_TESTS)
+    return()
+  endif()
+  find_package(GTest REQUIRED)
+  add_executable(${name} ${A_SRCS})
+  crisp_common(${name})
+  target_compile_options(${name} PRIVATE ${CRISP_SANITIZE_FLAGS})
+  target_link_options(${name} PRIVATE ${CRISP_SANITIZE_FLAGS})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gtest GTest::gmock GTest::gtest_main Threads::Threads)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name} ${A_ARGS})
+  set_tests_properties(${name} PROPERTIES LABELS ${A_KIND} TIMEOUT 300)
+  if(NOT A_KIND STREQUAL unit)
+    # Kernel tests make namespaces, cgroups and links: one at a time, so that each leak check sees its own.
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK kernel)
+  endif()
+endfunction()
+
+function(crisp_fuzz name)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  if(NOT CRISP_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${A_SRCS})
+  crisp_common(${name})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  target_link_libraries(${name} PRIVATE ${A_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()

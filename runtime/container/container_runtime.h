@@ -1,0 +1,82 @@
+// Prepare, start and exec of one container: everything assembled by fd in the daemon, one packet to
+// the keeper.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "runtime/container/container_spec.h"
+#include "runtime/keeper/client.h"
+#include "runtime/sandbox/pod_sandbox.h"
+
+namespace crisp::runtime {
+
+struct RuntimeContext {
+  CgroupHost* cgroups = nullptr;
+  keeper::KeeperClient* keeper = nullptr;
+  KernelFeatures features;
+  std::string containers_dir;  // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
+};
+
+// Assembled, nothing attached, nothing running. Destroying it closes the mount fds; the cgroup and
+// the upper directory stay until DestroyContainer (they carry the id in their names, so that a
+// sweep finds them).
+struct PreparedContainer {
+  ContainerSpec spec;
+  Identity identity;
+  std::unique_ptr<Cgroup> cgroup;
+  UniqueFd rootfs;                 // detached overlay mount
+  std::vector<UniqueFd> bind_fds;  // detached bind mounts, in spec.mounts order
+};
+
+// Makes upper/work, overlay, identity, cgroup with limits, bind trees. On failure nothing is left
+// behind. With `reuse`, an existing upper directory and cgroup of this id are taken over (start
+// after a daemon restart).
+StatusOr<std::unique_ptr<PreparedContainer>> PrepareContainer(const ContainerSpec& spec,
+                                                              const RuntimeContext& context,
+                                                              bool reuse);
+
+struct StartOptions {
+  int log = -1;  // borrowed; see LaunchRequest
+  uint64_t log_offset = 0;
+  uint32_t max_log_line = 16384;
+};
+
+struct StartedContainer {
+  pid_t pid = -1;
+  UniqueFd pidfd;
+  UniqueFd stdin_write;  // valid if spec.stdin_open (pty master when tty)
+  int64_t started_nanos = 0;
+};
+
+// Launches. Whatever the result, every mount fd of `prepared` is closed on return (the kubelet
+// unmounts volumes right after the exit). On failure the cgroup is killed and empty.
+StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const PodSandbox& pod,
+                                          const RuntimeContext& context,
+                                          const StartOptions& options);
+
+struct ExecSpec {
+  std::vector<std::string> args;
+  bool tty = false;
+  int timeout_ms = 0;            // 0: none
+  size_t output_cap = 16 << 20;  // per stream; more is read and dropped
+  int drain_ms = 100;            // after the exit, for children that hold stdout
+};
+struct ExecOutput {
+  std::string out, err;
+  int exit_code = 0;
+};
+
+// ExecSync. DEADLINE_EXCEEDED at the time-out, with the whole exec'd tree killed. `spec` is the
+// container's own: identity, caps, seccomp, env and cwd are inherited. `pidfd`: the container's
+// first process.
+StatusOr<ExecOutput> ExecInContainer(const ContainerSpec& spec, const Identity& identity, int pidfd,
+                                     Cgroup& cgroup, const PodSandbox& pod,
+                                     const RuntimeContext& context, const ExecSpec& exec);
+
+// Kills what is left, removes cgroup and upper directory. Idempotent; may be slow (janitor).
+Status DestroyContainer(const std::string& id, const std::string& cgroup_parent,
+                        const RuntimeContext& context);
+
+}  // namespace crisp::runtime
