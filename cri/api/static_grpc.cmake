@@ -21,6 +21,7 @@ endforeach()
 find_library(PROTOBUF_ARCHIVE libprotobuf.a REQUIRED)
 # For find_package(Protobuf) in other folders: the same archive, never a second copy as .so.
 set(Protobuf_LIBRARY_RELEASE ${PROTOBUF_ARCHIVE} CACHE FILEPATH "libprotobuf.a" FORCE)
+set(Protobuf_LIBRARY_DEBUG ${PROTOBUF_ARCHIVE} CACHE FILEPATH "libprotobuf.a" FORCE)
 add_library(crisp_protobuf INTERFACE)
 target_link_libraries(crisp_protobuf INTERFACE ${PROTOBUF_ARCHIVE} ZLIB::ZLIB Threads::Threads)
 
