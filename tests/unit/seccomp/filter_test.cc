@@ -1,0 +1,172 @@
+#include "runtime/seccomp/filter.h"
+
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <set>
+#include <thread>
+
+#include "runtime/seccomp/profile.h"
+#include "runtime/security/capabilities.h"
+#include "tests/unit/seccomp/bpf_eval.h"
+
+namespace crisp::runtime {
+namespace {
+
+constexpr uint32_t kAllow = SECCOMP_RET_ALLOW;
+constexpr uint32_t kEperm = SECCOMP_RET_ERRNO | EPERM, kEnosys = SECCOMP_RET_ERRNO | ENOSYS;
+constexpr uint32_t kX32 = 0x40000000;
+
+SeccompFilter Filter(uint64_t capabilities) {
+  auto filter = DefaultSeccompFilter(capabilities);
+  EXPECT_TRUE(filter.ok()) << filter.status();
+  return filter.ok() ? *filter : nullptr;
+}
+
+uint32_t Eval(uint64_t capabilities, uint32_t number, uint64_t arg0 = 0,
+              uint32_t arch = AUDIT_ARCH_X86_64) {
+  return EvalBpf(Filter(capabilities)->bytes, Call(arch, number, arg0));
+}
+
+uint64_t Caps(int capability) { return DefaultCapabilities() | uint64_t{1} << capability; }
+
+TEST(DefaultFilter, EveryNumberDoesWhatTheProfileSays) {
+  for (const uint64_t caps : {uint64_t{0}, DefaultCapabilities(), ~uint64_t{0}}) {
+    std::set<std::string> allowed;
+    for (const SyscallRule& rule : DefaultProfile(caps).rules) {
+      if (rule.err == 0 && rule.tests.empty()) allowed.insert(rule.name);
+    }
+    const std::set<std::string> by_argument = {"socket", "personality", "clone", "clone3"};
+    for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}}) {
+      for (int number = 0; number <= 450; ++number) {
+        char* name = seccomp_syscall_resolve_num_arch(
+            arch == AUDIT_ARCH_X86_64 ? SCMP_ARCH_X86_64 : SCMP_ARCH_X86, number);
+        const std::string text = name ? name : "";
+        free(name);
+        if (by_argument.count(text) && !allowed.count(text)) continue;
+        EXPECT_EQ(Eval(caps, static_cast<uint32_t>(number), 0, arch),
+                  allowed.count(text) ? kAllow : kEperm)
+            << text << " " << number << " caps " << caps << " arch " << arch;
+      }
+    }
+  }
+}
+
+TEST(DefaultFilter, EveryNameIsKnownOnce) {
+  std::set<std::string> seen;
+  for (const SyscallRule& rule : DefaultProfile(DefaultCapabilities()).rules) {
+    EXPECT_NE(seccomp_syscall_resolve_name(rule.name.c_str()), __NR_SCMP_ERROR) << rule.name;
+    if (rule.tests.empty()) {
+      EXPECT_TRUE(seen.insert(rule.name).second) << rule.name;
+    }
+  }
+  EXPECT_GT(seen.size(), 330u);
+}
+
+TEST(DefaultFilter, DeniedToEveryContainer) {
+  for (const uint32_t number :
+       {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_keyctl, SYS_add_key,
+        SYS_request_key, SYS_kexec_load, SYS_kexec_file_load, SYS_swapon, SYS_swapoff,
+        SYS_pivot_root, SYS_userfaultfd, SYS_nfsservctl, SYS_uselib, SYS_create_module,
+        SYS_move_pages, SYS_migrate_pages}) {
+    EXPECT_EQ(Eval(~uint64_t{0}, number), kEperm) << number;
+    EXPECT_EQ(Eval(~uint64_t{0}, number | kX32), kEperm) << number;
+  }
+}
+
+TEST(DefaultFilter, CloneFlags) {
+  const uint64_t caps = DefaultCapabilities();
+  EXPECT_EQ(Eval(caps, SYS_clone, SIGCHLD | CLONE_VM | CLONE_FS), kAllow);
+  for (const uint64_t flag : {CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID,
+                              CLONE_NEWNET, CLONE_NEWCGROUP}) {
+    EXPECT_EQ(Eval(caps, SYS_clone, SIGCHLD | flag), kEperm);
+    EXPECT_EQ(Eval(caps, SYS_clone | kX32, SIGCHLD | flag), kEperm);
+    EXPECT_EQ(Eval(caps, 120, SIGCHLD | flag, AUDIT_ARCH_I386), kEperm);
+    EXPECT_EQ(Eval(Caps(CAP_SYS_ADMIN), SYS_clone, SIGCHLD | flag), kAllow);
+  }
+  EXPECT_EQ(Eval(caps, SYS_clone3), kEnosys);
+  EXPECT_EQ(Eval(caps, SYS_clone3, 0, AUDIT_ARCH_I386), kEnosys);
+  EXPECT_EQ(Eval(Caps(CAP_SYS_ADMIN), SYS_clone3), kAllow);
+}
+
+TEST(DefaultFilter, PersonalityAndSocket) {
+  for (const uint64_t good : {0x0, 0x8, 0x20000, 0x20008}) {
+    EXPECT_EQ(Eval(0, SYS_personality, good), kAllow) << good;
+  }
+  EXPECT_EQ(Eval(0, SYS_personality, 0xffffffff), kAllow);
+  for (const uint64_t bad : {0x1, 0x0040000, 0x0400000, 0x20001}) {
+    EXPECT_EQ(Eval(0, SYS_personality, bad), kEperm) << bad;
+  }
+  EXPECT_EQ(Eval(0, SYS_socket, AF_INET), kAllow);
+  EXPECT_EQ(Eval(0, SYS_socket, AF_VSOCK), kEperm);
+  EXPECT_EQ(Eval(0, 359, AF_VSOCK, AUDIT_ARCH_I386), kEperm);
+}
+
+TEST(DefaultFilter, CapabilityOpensItsCalls) {
+  struct Case {
+    int capability;
+    uint32_t number;
+  };
+  for (const Case& c : std::vector<Case>{{CAP_SYS_ADMIN, SYS_mount},
+                                         {CAP_SYS_ADMIN, SYS_unshare},
+                                         {CAP_SYS_ADMIN, SYS_setns},
+                                         {CAP_SYS_CHROOT, SYS_chroot},
+                                         {CAP_SYS_BOOT, SYS_reboot},
+                                         {CAP_SYS_MODULE, SYS_init_module},
+                                         {CAP_SYS_TIME, SYS_settimeofday},
+                                         {CAP_SYS_PTRACE, SYS_kcmp},
+                                         {CAP_SYS_NICE, SYS_mbind},
+                                         {CAP_SYSLOG, SYS_syslog},
+                                         {CAP_BPF, SYS_bpf},
+                                         {CAP_PERFMON, SYS_perf_event_open},
+                                         {CAP_DAC_READ_SEARCH, SYS_open_by_handle_at}}) {
+    EXPECT_EQ(Eval(0, c.number), kEperm) << c.number;
+    EXPECT_EQ(Eval(uint64_t{1} << c.capability, c.number), kAllow) << c.number;
+  }
+}
+
+TEST(DefaultFilter, NewAndUnknownNumbers) {
+  for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}}) {
+    EXPECT_EQ(Eval(0, 452, 0, arch), kAllow);  // fchmodat2
+    EXPECT_EQ(Eval(0, 469, 0, arch), kAllow);  // file_setattr
+    EXPECT_EQ(Eval(0, 460, 0, arch), kEperm);  // lsm_set_self_attr
+    EXPECT_EQ(Eval(0, 467, 0, arch), kEperm);  // open_tree_attr
+    EXPECT_EQ(Eval(Caps(CAP_SYS_ADMIN), 467, 0, arch), kAllow);
+    EXPECT_EQ(Eval(0, 470, 0, arch), kEnosys);
+    EXPECT_EQ(Eval(0, 100000, 0, arch), kEnosys);
+  }
+  EXPECT_EQ(Eval(0, 470 | kX32), kEperm);
+  // A foreign architecture never gets through.
+  EXPECT_NE(Eval(0, SYS_read, 0, AUDIT_ARCH_AARCH64), kAllow);
+  EXPECT_NE(Eval(0, 452, 0, AUDIT_ARCH_AARCH64), kAllow);
+}
+
+TEST(DefaultFilter, CachedByWhatMatters) {
+  const SeccompFilter first = Filter(DefaultCapabilities());
+  EXPECT_EQ(first, Filter(DefaultCapabilities() | CAP_TO_MASK(CAP_NET_ADMIN)));
+  EXPECT_NE(first, Filter(Caps(CAP_SYS_ADMIN)));
+  EXPECT_NE(first->digest, Filter(Caps(CAP_SYS_ADMIN))->digest);
+}
+
+TEST(DefaultFilter, ConcurrentUsersShareOneProgram) {
+  std::vector<SeccompFilter> got(8);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < got.size(); ++i) {
+    threads.emplace_back([&got, i] { got[i] = Filter(Caps(CAP_SYS_PACCT)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const SeccompFilter& filter : got) EXPECT_EQ(filter, got[0]);
+}
+
+TEST(CompileProfile, MisspeltNameIsAnError) {
+  SeccompProfile profile{.rules = {{.name = "raed"}}, .default_err = EPERM};
+  EXPECT_EQ(CompileProfile(profile).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace crisp::runtime
