@@ -1,0 +1,88 @@
+// What an operator can set: crisp.toml, conf.d/*.toml beside it and the flags of crispd.
+// docs/design/configuration.md. A value of Config is complete and checked.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/base/status.h"
+
+namespace crisp {
+
+struct NetworkConfig {
+  bool builtin = true;
+  std::string subnet = "10.85.0.0/16";
+  std::string bridge = "cni0";
+  std::vector<std::string> conf_dirs = {"/etc/cni/net.d"};
+  std::vector<std::string> bin_dirs = {"/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"};
+  int64_t pool_size = 8;
+};
+
+struct RegistryConfig {
+  std::string endpoint;  // "" = https://HOST, http:// for loopback hosts
+  bool plain_http = false;
+  bool skip_verify = false;
+  std::string ca_file;
+};
+
+struct LogConfig {
+  int64_t max_line_bytes = 16384;
+};
+
+struct ExecConfig {
+  int64_t drain_ms = 1000;
+};
+
+struct DebugConfig {
+  std::vector<std::string> kernel_features_off;
+};
+
+struct Config {
+  std::string root = "/var/lib/crisp";
+  std::string state = "/run/crisp";
+  std::string socket;        // filled: <state>/crisp.sock
+  std::string debug_socket;  // filled: <state>/debug.sock
+  std::string metrics_address;
+  std::string log_level = "info";
+  std::string cgroup_driver = "auto";
+  std::string sandbox_image = "registry.k8s.io/pause:3.10.2";
+  std::string default_image;    // "" = the one beside the program
+  std::string keeper_binary;    // "" = crisp-keeper beside the program
+  std::string unpacker_binary;  // "" = the program itself
+  NetworkConfig network;
+  LogConfig log;
+  ExecConfig exec;
+  DebugConfig debug;
+  std::map<std::string, RegistryConfig> registries;  // by host, "docker.io", "127.0.0.1:5000"
+
+  // Where each value that is no default came from: "network.subnet" -> "/etc/crisp/crisp.toml:12".
+  std::map<std::string, std::string> origins;
+};
+
+inline constexpr char kDefaultConfigFile[] = "/etc/crisp/crisp.toml";
+
+// What the command line of crispd can say; flags beat files.
+struct CommandLine {
+  std::optional<std::string> config, root, state, socket, log_level;
+  bool help = false, version = false;
+};
+
+StatusOr<CommandLine> ParseCommandLine(int argc, char* const* argv);
+std::string CommandLineHelp();
+
+// Defaults, then the file (missing is fine unless --config named it), then conf.d/*.toml in the
+// order of their names, then flags. Errors read "FILE:LINE: NAME: why".
+StatusOr<Config> LoadConfig(const CommandLine& flags);
+
+// One TOML text on top of `config`; `file` is for messages. Not yet checked as a whole.
+Status ApplyToml(const std::string& file, absl::string_view text, Config* config);
+
+// Every setting commented out with its default and meaning (deploy/crisp.toml).
+std::string DefaultConfigText();
+// The values in force and where each came from.
+std::string DumpConfigText(const Config& config);
+
+}  // namespace crisp

@@ -1,0 +1,77 @@
+#include "cri/config/fields.h"
+
+#include "cri/config/checks.h"
+
+namespace crisp {
+namespace {
+
+#define PLACE(member) [](auto& c) -> FieldPlace { return &c.member; }
+
+std::vector<Field> MakeFields() {
+  return {
+      {"root", "Images and what else must survive a reboot.", PLACE(root), CheckPath},
+      {"state", "Pods and sockets of this boot; on tmpfs.", PLACE(state), CheckPath},
+      {"socket", "The CRI. Empty: <state>/crisp.sock.", PLACE(socket), CheckSocket},
+      {"debug_socket",
+       "HTTP for root: /healthz /metrics /pods /pulls /calls. Empty: <state>/debug.sock.",
+       PLACE(debug_socket), CheckSocket},
+      {"metrics_address", "Serves /metrics over TCP, as \"127.0.0.1:9090\". Empty: off.",
+       PLACE(metrics_address), CheckAddress},
+      {"log_level", "debug, info, warning or error.", PLACE(log_level), CheckLogLevel},
+      {"cgroup_driver", "auto or cgroupfs (systemd is not supported yet).", PLACE(cgroup_driver),
+       CheckCgroupDriver},
+      {"sandbox_image",
+       "Reported to kubeadm and kept from image GC; pods need no pause process and never run it.",
+       PLACE(sandbox_image), CheckWord},
+      {"default_image", "OCI layout that is loaded at start. Empty: the one that came with crisp.",
+       PLACE(default_image), CheckPath},
+      {"keeper_binary", "Empty: crisp-keeper beside crispd.", PLACE(keeper_binary), CheckPath},
+      {"unpacker_binary", "Unpacks one layer, confined. Empty: crispd itself.",
+       PLACE(unpacker_binary), CheckPath},
+      {"network.builtin", "Use the built-in bridge while conf_dirs hold no conflist.",
+       PLACE(network.builtin)},
+      {"network.subnet", "Pod addresses of the built-in bridge.", PLACE(network.subnet),
+       CheckSubnet},
+      {"network.bridge", "Name of the built-in bridge.", PLACE(network.bridge), CheckInterface},
+      {"network.conf_dirs", "Where CNI conflists are looked for.", PLACE(network.conf_dirs),
+       CheckPath},
+      {"network.bin_dirs", "Where CNI plugins are looked for.", PLACE(network.bin_dirs), CheckPath},
+      {"network.pool_size", "Ready-made pod networks; 0 turns the pool off.",
+       PLACE(network.pool_size), nullptr, 0, 256},
+      {"log.max_line_bytes", "Longer lines of a container are split (tag P).",
+       PLACE(log.max_line_bytes), nullptr, 256, 1 << 20},
+      {"exec.drain_ms",
+       "How long ExecSync reads on when the command has exited but a child holds its output.",
+       PLACE(exec.drain_ms), nullptr, 0, 60000},
+      {"debug.kernel_features_off",
+       "Pretend that the kernel lacks these, as [\"overlay_lowerdir_plus\"].",
+       PLACE(debug.kernel_features_off), CheckWord},
+  };
+}
+
+std::vector<RegistryField> MakeRegistryFields() {
+  return {
+      {"endpoint", "Where to pull from instead, as \"https://mirror.example:443\".",
+       PLACE(endpoint), CheckUrl},
+      {"plain_http", "Allow HTTP (always allowed for loopback hosts).", PLACE(plain_http)},
+      {"skip_verify", "Do not check the TLS certificate.", PLACE(skip_verify)},
+      {"ca_file", "PEM file with the CAs to trust instead of the system's.", PLACE(ca_file),
+       CheckPath},
+  };
+}
+
+#undef PLACE
+
+}  // namespace
+
+const std::vector<Field>& ConfigFields() {
+  static const auto* fields = new std::vector<Field>(MakeFields());
+  return *fields;
+}
+
+const std::vector<RegistryField>& RegistryFields() {
+  static const auto* fields = new std::vector<RegistryField>(MakeRegistryFields());
+  return *fields;
+}
+
+}  // namespace crisp

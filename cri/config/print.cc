@@ -1,0 +1,80 @@
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
+#include "cri/config/config.h"
+#include "cri/config/fields.h"
+
+namespace crisp {
+namespace {
+
+std::string Quote(const std::string& text) { return absl::StrCat("\"", absl::CEscape(text), "\""); }
+
+std::string TomlValue(const FieldPlace& place) {
+  if (const auto* text = std::get_if<std::string*>(&place)) return Quote(**text);
+  if (const auto* flag = std::get_if<bool*>(&place)) return **flag ? "true" : "false";
+  if (const auto* number = std::get_if<int64_t*>(&place)) return absl::StrCat(**number);
+  return absl::StrCat(
+      "[",
+      absl::StrJoin(*std::get<std::vector<std::string>*>(place), ", ",
+                    [](std::string* out, const std::string& text) { *out += Quote(text); }),
+      "]");
+}
+
+// Writes "[network]" where the table of `name` begins; returns the key within its table.
+std::string EnterTable(const std::string& name, std::string* table, std::string* out) {
+  const size_t dot = name.find('.');
+  if (dot == std::string::npos) return name;
+  if (name.substr(0, dot) != *table) {
+    *table = name.substr(0, dot);
+    absl::StrAppend(out, "\n[", *table, "]\n");
+  }
+  return name.substr(dot + 1);
+}
+
+std::string OriginOf(const Config& config, const std::string& name) {
+  const auto origin = config.origins.find(name);
+  return origin == config.origins.end() ? "default" : origin->second;
+}
+
+}  // namespace
+
+std::string DefaultConfigText() {
+  Config defaults;
+  std::string out =
+      "# crisp reads /etc/crisp/crisp.toml, then /etc/crisp/conf.d/*.toml in the order of their\n"
+      "# names. Neither must exist: what stands here as a comment is the default.\n"
+      "# Check with `crisp config check`; see what is in force with `crisp config dump`.\n\n";
+  std::string table;
+  for (const Field& field : ConfigFields()) {
+    const std::string key = EnterTable(field.name, &table, &out);
+    absl::StrAppend(&out, "# ", field.help, "\n#", key, " = ", TomlValue(field.place(defaults)),
+                    "\n");
+  }
+  absl::StrAppend(&out,
+                  "\n# One table for each registry that needs one; HOST as in the image name.\n"
+                  "#[registries.\"registry.example:5000\"]\n");
+  RegistryConfig registry;
+  for (const RegistryField& field : RegistryFields())
+    absl::StrAppend(&out, "# ", field.help, "\n#", field.name, " = ",
+                    TomlValue(field.place(registry)), "\n");
+  return out;
+}
+
+std::string DumpConfigText(const Config& config) {
+  Config copy = config;
+  std::string out, table;
+  for (const Field& field : ConfigFields()) {
+    const std::string key = EnterTable(field.name, &table, &out);
+    absl::StrAppend(&out, key, " = ", TomlValue(field.place(copy)), "  # ",
+                    OriginOf(config, field.name), "\n");
+  }
+  for (auto& [host, registry] : copy.registries) {
+    const std::string prefix = absl::StrCat("registries.\"", host, "\"");
+    absl::StrAppend(&out, "\n[", prefix, "]\n");
+    for (const RegistryField& field : RegistryFields())
+      absl::StrAppend(&out, field.name, " = ", TomlValue(field.place(registry)), "  # ",
+                      OriginOf(config, absl::StrCat(prefix, ".", field.name)), "\n");
+  }
+  return out;
+}
+
+}  // namespace crisp
