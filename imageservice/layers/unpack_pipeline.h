@@ -1,0 +1,28 @@
+// Compressed bytes in, a directory out, in two threads: {read, hash, decompress} and {hash, untar}.
+// One thread takes 1.15 s for a 300 MB layer, two 0.7 s, three no less (libraries.md 2.2).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "imageservice/layers/outcome.h"
+
+namespace crisp::image {
+
+struct UnpackRequest {
+  std::string compression;  // "gzip", "zstd", "none"
+  std::string digest;       // of the bytes that arrive
+  uint64_t size = 0;        // exactly
+  std::string diff_id;      // of the tar inside
+  uint64_t reserve = 0;     // bytes of the file system to leave free
+};
+
+struct UnpackCounters {
+  uint64_t entries = 0, bytes = 0, inodes = 0;
+  bool opaque_root = false;
+};
+
+// Reads `input` to its end and unpacks into `root`.
+Outcome Unpack(const UnpackRequest& request, int input, int root, UnpackCounters* counters);
+
+}  // namespace crisp::image
