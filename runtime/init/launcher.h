@@ -8,7 +8,9 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -23,10 +25,35 @@ struct LaunchOutcome {
 };
 
 // Lets another thread end a launch that hangs (dead NFS below a mount target, frozen cgroup): the
-// kernel stores the pidfd before the child runs; the watcher kills through it when the deadline has
-// passed.
+// kernel stores the pidfd before the child runs; the watcher calls Kill() when the deadline has
+// passed. A claim (kBusy) keeps the launcher from closing the pidfd while the watcher uses it: its
+// number could be another process's by then.
 struct LaunchWatch {
-  std::atomic<int> pidfd{-1};
+  static constexpr int kNone = -1, kBusy = -2;
+  std::atomic<int> pidfd{kNone};
+
+  // Watcher. False: there is nothing to kill (yet, or any more).
+  bool Kill() {
+    const int held = pidfd.exchange(kBusy);
+    const bool killed = held >= 0 && syscall(SYS_pidfd_send_signal, held, SIGKILL, nullptr, 0) == 0;
+    int busy = kBusy;
+    pidfd.compare_exchange_strong(busy, held);
+    return killed;
+  }
+  // Launcher: what is held, and taking it back.
+  int Held() const {
+    int held = kBusy;
+    while (held == kBusy) held = pidfd.load();
+    return held;
+  }
+  int Take() { return Replace(kNone); }
+  int Replace(int next) {
+    int held = pidfd.load();
+    while (held == kBusy || !pidfd.compare_exchange_weak(held, next)) {
+      if (held == kBusy) held = pidfd.load();  // the watcher is within one system call
+    }
+    return held;
+  }
 };
 
 // Once per launcher thread, before its first launch: unshare(CLONE_FS | CLONE_NEWNS), then an empty

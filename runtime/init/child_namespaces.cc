@@ -1,0 +1,91 @@
+// Where the child belongs: cgroups first, so that all it allocates is charged to the container.
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+
+#include "runtime/init/child.h"
+#include "runtime/sys/mount.h"
+
+namespace crisp::init {
+namespace {
+
+int WriteSmall(int fd, const char* text) { return ErrnoIf(write(fd, text, strlen(text))); }
+
+}  // namespace
+
+// Through a procfs of our own: a container's /proc may be anything (CVE-2025-52881). Lowering the
+// value needs CAP_SYS_RESOURCE, which the host may not have given us: then the keeper's value
+// stays.
+int SetOomScore(Child& child) {
+  int proc = child.proc;
+  if (proc < 0) {
+    const int context = sys::Fsopen("proc");
+    if (context < 0 || sys::FsconfigCreate(context) != 0) return errno;
+    proc = sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (proc < 0) return errno;
+  }
+  const int file = openat(proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  char text[16];
+  int value = child.head().oom_score_adj;
+  char* at = text + sizeof(text);
+  *--at = '\0';
+  const bool negative = value < 0;
+  unsigned rest = negative ? 0u - static_cast<unsigned>(value) : static_cast<unsigned>(value);
+  do {
+    *--at = static_cast<char>('0' + rest % 10);
+  } while ((rest /= 10) != 0);
+  if (negative) *--at = '-';
+  const int err = WriteSmall(file, at);
+  return err == EACCES || err == EPERM ? 0 : err;
+}
+
+// A task that moves itself pays no RCU grace period, other than a write to cgroup.procs from
+// outside (floor.md 0). The v2 cgroup was entered by the clone.
+int JoinCgroups(Child& child) {
+  const Span tasks = child.head().v1_tasks;
+  for (uint32_t i = 0; i < tasks.count; ++i) {
+    const int err = WriteSmall(child.Fd(child.plan.Items<FdIndex>(tasks)[i]), "0");
+    if (err != 0) return err;
+  }
+  return 0;
+}
+
+int JoinNamespaces(Child& child) {
+  const struct {
+    FdIndex index;
+    int type;
+    const char* name;
+  } namespaces[] = {{child.head().net, CLONE_NEWNET, "net"},
+                    {child.head().ipc, CLONE_NEWIPC, "ipc"},
+                    {child.head().uts, CLONE_NEWUTS, "uts"}};
+  for (const auto& each : namespaces) {
+    if (each.index == kNoFd) continue;
+    child.Note(each.name);
+    if (setns(child.Fd(each.index), each.type) != 0) return errno;
+  }
+  return 0;
+}
+
+// All of them by the pidfd of the container's first process, so that no number is reused in between
+// (R15). The mount namespace's root becomes our root.
+int JoinContainer(Child& child) {
+  const int container = child.Fd(child.head().container);
+  const int all = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  if (setns(container, all) != 0) return errno;
+  child.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return ErrnoIf(child.root);
+}
+
+// Holds for children only: this process itself stays invisible in the container.
+int JoinPidNamespace(Child& child) {
+  return ErrnoIf(setns(child.Fd(child.head().container), CLONE_NEWPID));
+}
+
+// After JoinCgroups: the namespace's root is where the child is now.
+int MakeCgroupNamespace(Child& child) {
+  if (!child.plan.Has(kPlanCgroupNamespace)) return 0;
+  return ErrnoIf(unshare(CLONE_NEWCGROUP));
+}
+
+}  // namespace crisp::init

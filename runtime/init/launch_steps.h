@@ -1,0 +1,50 @@
+// The steps of a launch, in the order of a start. The names are part of error messages.
+#pragma once
+
+namespace crisp::init {
+
+enum class Step : int {
+  kNone = 0,
+  kPlan,
+  kClone,
+  kCloseFds,
+  kOomScore,
+  kCgroups,
+  kNamespaces,
+  kCgroupNamespace,
+  kPrivateTree,
+  kMaskSource,
+  kRoot,
+  kProc,
+  kDev,
+  kSys,
+  kCgroupFs,
+  kMqueue,
+  kShm,
+  kMounts,
+  kConsole,
+  kMaskedPaths,
+  kReadonlyPaths,
+  kOldRoot,
+  kWorkingDirectory,
+  kReadonlyRoot,
+  kRlimits,
+  kSession,
+  kKeyring,
+  kStdio,
+  kPidNamespace,
+  kGroups,
+  kBoundingSet,
+  kUser,
+  kCapabilities,
+  kNoNewPrivs,
+  kProgram,
+  kCloseOnExec,
+  kSignals,
+  kSeccomp,
+  kEnter,
+  kExecve,
+  kCount,
+};
+
+}  // namespace crisp::init
