@@ -3,6 +3,13 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
+// toml++ 3.3 asserts that a table header begins like a key ("[(" does not) and lets an optimizer
+// rely on it, although the lines below it handle the case as an error. Found by our fuzz target.
+#undef TOML_ASSERT
+#define TOML_ASSERT(expr) static_assert(true)
+#include <toml++/impl/preprocessor.h>
+#undef TOML_ASSERT_ASSUME
+#define TOML_ASSERT_ASSUME(expr) static_assert(true)
 #include <toml++/toml.h>
 
 #include <sstream>
