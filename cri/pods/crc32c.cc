@@ -20,7 +20,8 @@ constexpr std::array<uint32_t, 256> MakeTable() {
 uint32_t Crc32c(absl::string_view bytes) {
   static constexpr std::array<uint32_t, 256> kTable = MakeTable();
   uint32_t crc = 0xFFFFFFFFu;
-  for (const char byte : bytes) crc = kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xFF] ^ (crc >> 8);
+  for (const char byte : bytes)
+    crc = kTable[(crc ^ static_cast<unsigned char>(byte)) & 0xFF] ^ (crc >> 8);
   return crc ^ 0xFFFFFFFFu;
 }
 

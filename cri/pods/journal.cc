@@ -50,13 +50,16 @@ JournalReplay ReplayJournal(absl::string_view bytes) {
   return replay;
 }
 
-StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& state_dir, JournalReplay* replay) {
+StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& state_dir,
+                                                 JournalReplay* replay) {
   ASSIGN_OR_RETURN(UniqueFd dir, OpenDir(state_dir));
-  UniqueFd file(openat(dir.get(), "journal", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd file(
+      openat(dir.get(), "journal", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file.valid()) return ErrnoStatus(errno, "open ", state_dir, "/journal");
   ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir.get(), "journal", kMaxJournalBytes));
   *replay = ReplayJournal(bytes);
-  if (replay->valid_bytes != bytes.size() && ftruncate(file.get(), static_cast<off_t>(replay->valid_bytes)) != 0) {
+  if (replay->valid_bytes != bytes.size() &&
+      ftruncate(file.get(), static_cast<off_t>(replay->valid_bytes)) != 0) {
     return ErrnoStatus(errno, "cut the torn tail of ", state_dir, "/journal");
   }
   const uint64_t size = replay->valid_bytes;
@@ -66,13 +69,15 @@ StatusOr<std::unique_ptr<Journal>> Journal::Open(const std::string& state_dir, J
 Status Journal::Append(const records::Record& record) {
   const std::string bytes = Encode(record);
   if (bytes.size() - kHead > kMaxRecordBytes) {
-    return absl::ResourceExhaustedError(absl::StrCat("journal: record of ", bytes.size(), " bytes"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("journal: record of ", bytes.size(), " bytes"));
   }
   std::lock_guard<std::mutex> lock(mu_);
   const Status status = WriteAll(file_.get(), bytes);
   if (!status.ok()) {
     // A half-written record would hide all that follow it.
-    if (ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) return ErrnoStatus(errno, "journal: cut after failure");
+    if (ftruncate(file_.get(), static_cast<off_t>(size_)) != 0)
+      return ErrnoStatus(errno, "journal: cut after failure");
     return Annotate(status, "journal");
   }
   size_ += bytes.size();

@@ -1,4 +1,5 @@
-// How to rebuild the pods after the daemon died: one append-only file on tmpfs (docs/design/journal.md).
+// How to rebuild the pods after the daemon died: one append-only file on tmpfs
+// (docs/design/journal.md).
 //   record = length (u32 LE) | crc32c of the payload (u32 LE) | payload (crisp.records.Record)
 // Never synced: pods do not outlive a reboot, and neither does /run.
 #pragma once
@@ -33,16 +34,19 @@ JournalReplay ReplayJournal(absl::string_view bytes);
 class Journal {
  public:
   // Opens or creates <state_dir>/journal, cuts a torn tail, and gives what it held.
-  static StatusOr<std::unique_ptr<Journal>> Open(const std::string& state_dir, JournalReplay* replay);
+  static StatusOr<std::unique_ptr<Journal>> Open(const std::string& state_dir,
+                                                 JournalReplay* replay);
 
   Status Append(const records::Record& record);
 
-  // Rewrites the file to `live` records once it has grown to several times their size (checked at each call).
-  // Appends from other threads wait meanwhile; `live` is called under the journal's lock.
+  // Rewrites the file to `live` records once it has grown to several times their size (checked at
+  // each call). Appends from other threads wait meanwhile; `live` is called under the journal's
+  // lock.
   Status CompactIfLarge(const std::function<std::vector<records::Record>()>& live);
 
  private:
-  Journal(UniqueFd dir, UniqueFd file, uint64_t size) : dir_(std::move(dir)), file_(std::move(file)), size_(size) {}
+  Journal(UniqueFd dir, UniqueFd file, uint64_t size)
+      : dir_(std::move(dir)), file_(std::move(file)), size_(size) {}
 
   std::mutex mu_;
   UniqueFd dir_, file_;

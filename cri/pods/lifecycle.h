@@ -1,4 +1,5 @@
-// The states of pods and containers and the transitions that exist. CRI's states are derived from them.
+// The states of pods and containers and the transitions that exist. CRI's states are derived from
+// them.
 //
 //   pod        Ready ──> Stopping ──> NotReady ──> Removing ──> (gone)
 //              (Creating is not a state: a pod that is being made is only a name reservation)

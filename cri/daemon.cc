@@ -1,0 +1,157 @@
+#include "cri/daemon.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "cri/debug_pages.h"
+#include "cri/service/recovery.h"
+#include "runtime/base/files.h"
+#include "runtime/base/log.h"
+#include "runtime/base/stages.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr char kBuiltinTag[] = "crisp.local/busybox:latest";
+constexpr char kBuiltinLayout[] = "/../share/crisp/images/busybox";
+
+image::ImageOptions ImageOptionsOf(const Config& config, const std::string& program_dir) {
+  image::ImageOptions options;
+  options.root = config.root + "/images";
+  options.unpacker =
+      config.unpacker_binary.empty() ? program_dir + "/crisp-unpack" : config.unpacker_binary;
+  for (const auto& [host, registry] : config.registries) {
+    options.registries[host] = {registry.endpoint, registry.plain_http, registry.skip_verify,
+                                registry.ca_file};
+  }
+  return options;
+}
+
+cni::NetworkOptions NetworkOptionsOf(const Config& config) {
+  cni::NetworkOptions options;
+  options.conf_dirs = config.network.conf_dirs;
+  options.bin_dirs = config.network.bin_dirs;
+  options.builtin = config.network.builtin;
+  options.builtin_subnet = config.network.subnet;
+  options.builtin_bridge = config.network.bridge;
+  options.state_dir = config.state + "/network";
+  options.pool_size = static_cast<int>(config.network.pool_size);
+  return options;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
+                                                const std::string& program_dir) {
+  std::unique_ptr<Daemon> daemon(new Daemon(config));
+  JournalReplay replay;
+  RETURN_IF_ERROR(daemon->MakeDirectories());
+  RETURN_IF_ERROR(daemon->OpenKernel());
+  RETURN_IF_ERROR(daemon->OpenImages(program_dir));
+  RETURN_IF_ERROR(daemon->OpenState(program_dir, &replay));
+  RETURN_IF_ERROR(daemon->OpenNetwork());
+  RETURN_IF_ERROR(daemon->BuildServices(replay));
+  RETURN_IF_ERROR(daemon->Serve());
+  return daemon;
+}
+
+Status Daemon::MakeDirectories() {
+  containers_dir_ = config_.root + "/containers";
+  // 0711: user-namespaced and non-root containers pass through; nobody can list.
+  for (const std::string& dir : {config_.root, config_.state, containers_dir_})
+    RETURN_IF_ERROR(MakeDirs(dir, 0711));
+  return absl::OkStatus();
+}
+
+Status Daemon::OpenKernel() {
+  ASSIGN_OR_RETURN(features_, ProbeKernelFeatures(config_.debug.kernel_features_off));
+  ASSIGN_OR_RETURN(cgroups_, runtime::CgroupHost::Probe(features_));
+  return absl::OkStatus();
+}
+
+Status Daemon::OpenImages(const std::string& program_dir) {
+  ASSIGN_OR_RETURN(images_, image::ImageService::Open(ImageOptionsOf(config_, program_dir)));
+  const std::string layout =
+      config_.default_image.empty() ? program_dir + kBuiltinLayout : config_.default_image;
+  if (access((layout + "/index.json").c_str(), R_OK) != 0)
+    return absl::OkStatus();  // not shipped: fine
+  const auto present = images_->Find(kBuiltinTag);
+  if (present.ok() && present->has_value()) return absl::OkStatus();
+  const auto loaded = images_->LoadLayout(layout, kBuiltinTag, /*pin=*/true);
+  // Pods of other images do not depend on it.
+  if (!loaded.ok())
+    LogWarning("loading the built-in image",
+               {{"layout", layout}, {"error", loaded.status().ToString()}});
+  return absl::OkStatus();
+}
+
+Status Daemon::OpenState(const std::string& program_dir, JournalReplay* replay) {
+  ASSIGN_OR_RETURN(journal_, Journal::Open(config_.state, replay));
+  if (!replay->torn.empty()) LogWarning("cut a torn journal", {{"why", replay->torn}});
+  keeper::KeeperOptions options;
+  options.binary =
+      config_.keeper_binary.empty() ? program_dir + "/crisp-keeper" : config_.keeper_binary;
+  options.socket_dir = config_.state + "/keeper";
+  options.features = features_;
+  ASSIGN_OR_RETURN(keeper_,
+                   keeper::KeeperClient::Connect(
+                       options, [this](const keeper::ExitEvent& event) { exits_.Post(event); }));
+  return absl::OkStatus();
+}
+
+Status Daemon::OpenNetwork() {
+  ASSIGN_OR_RETURN(network_, cni::PodNetwork::Open(NetworkOptionsOf(config_)));
+  return absl::OkStatus();
+}
+
+Status Daemon::BuildServices(const JournalReplay& replay) {
+  ServiceOptions options;
+  options.state_dir = config_.state;
+  options.root_dir = config_.root;
+  options.sandbox_image = config_.sandbox_image;
+  options.max_log_line = static_cast<uint32_t>(config_.log.max_line_bytes);
+  options.exec_drain_ms = static_cast<int>(config_.exec.drain_ms);
+  options.version = CRISP_VERSION;
+  ServiceParts parts{&pods_,        journal_.get(), &janitor_, &exits_,
+                     images_.get(), network_.get(), &calls_,   {}};
+  parts.runtime.cgroups = cgroups_.get();
+  parts.runtime.keeper = keeper_.get();
+  parts.runtime.features = features_;
+  parts.runtime.containers_dir = containers_dir_;
+  parts.runtime.wait_exit = [this](const std::string& id, int timeout_ms) {
+    return exits_.TakeExec(id, timeout_ms);
+  };
+
+  const int64_t start = MonotonicNanos();
+  ASSIGN_OR_RETURN(const RecoveryReport report, Recover(replay, parts));
+  LogInfo("recovered", {{"pods", absl::StrCat(report.pods)},
+                        {"containers", absl::StrCat(report.containers)},
+                        {"exited_unseen", absl::StrCat(report.exited_unseen)},
+                        {"swept", absl::StrCat(report.swept)},
+                        {"ms", absl::StrCat((MonotonicNanos() - start) / 1'000'000)}});
+  runtime_service_ = std::make_unique<RuntimeService>(options, parts);
+  image_adapter_ = std::make_unique<ImageAdapter>(images_.get(), containers_dir_);
+  exits_.Start([this](const keeper::ExitEvent& event) { return runtime_service_->OnExit(event); });
+  return absl::OkStatus();
+}
+
+Status Daemon::Serve() {
+  RpcServerOptions rpc;
+  rpc.socket_path = config_.socket;
+  rpc.calls = &calls_;
+  ASSIGN_OR_RETURN(rpc_server_,
+                   RpcServer::Start(rpc, runtime_service_.get(), image_adapter_.get()));
+  DebugServerOptions debug;
+  debug.socket_path = config_.debug_socket;
+  debug.metrics_address = config_.metrics_address;
+  debug.pages = DebugPages(pods_, *images_, calls_);
+  ASSIGN_OR_RETURN(debug_server_, DebugServer::Start(std::move(debug)));
+  return absl::OkStatus();
+}
+
+void Daemon::Stop(absl::Time deadline) {
+  if (rpc_server_) rpc_server_->Shutdown(deadline);
+  debug_server_ = nullptr;
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,74 @@
+// A pod and its containers: the only place where their state lives. Value parts are copied out for
+// queries. Lock order: PodStore (index only) -> Pod::mu -> Container::mu -> leaf locks (journal).
+// No lock is held over I/O, a wait for a process, the network or the keeper; journal appends
+// (tmpfs, 1 us) are the exception that keeps records in order.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cri/api/cri.h"
+#include "cri/pods/lifecycle.h"
+#include "cri/pods/records.pb.h"
+#include "runtime/container/container_runtime.h"
+#include "runtime/sandbox/pod_sandbox.h"
+
+namespace crisp::cri {
+
+struct Container {
+  // Fixed at creation.
+  std::string id, pod_id, name;  // name: the claimed one, see ContainerName()
+  v1::ContainerConfig config;
+  std::string log_directory, log_path;  // the pod's directory; the whole path, "" = no log
+  std::shared_ptr<const runtime::ContainerSpec> spec;
+  runtime::Identity identity;
+  records::Image image;
+  int64_t created_at = 0;
+  int stop_signal = 15;
+
+  mutable std::mutex mu;
+  std::condition_variable changed;  // at each change of `state`
+  ContainerState state = ContainerState::kCreated;
+  std::unique_ptr<runtime::PreparedContainer>
+      prepared;                             // Created only; null after a restart of the daemon
+  std::shared_ptr<runtime::Cgroup> cgroup;  // held open: its OOM counter is read before it goes
+  std::shared_ptr<UniqueFd> pidfd;
+  UniqueFd stdin_write;
+  int64_t started_at = 0, finished_at = 0;
+  pid_t pid = 0;
+  int exit_code = 0;
+  std::string reason, message;
+  bool stop_sent = false;
+  std::optional<keeper::ExitEvent> early_exit;  // came while Starting
+  std::shared_ptr<void> image_pin;
+};
+
+struct Pod {
+  std::string id, name;  // name: the claimed one, see PodName()
+  v1::PodSandboxConfig config;
+  std::string runtime_handler;
+  int64_t created_at = 0;
+  std::vector<std::string> ips;
+  std::string network_record;
+
+  mutable std::mutex mu;
+  std::condition_variable changed;
+  PodState state = PodState::kReady;
+  bool stop_running = false;                           // Stopping: a call is at it; others join
+  std::shared_ptr<const runtime::PodSandbox> sandbox;  // null once stopped
+  std::vector<std::shared_ptr<Container>> containers;
+};
+
+// The names that make a retry recognisable.
+std::string PodName(const v1::PodSandboxMetadata& metadata);
+std::string ContainerName(const std::string& pod_id, const v1::ContainerMetadata& metadata);
+
+// Journal records of the current state. The object's lock is held by the caller.
+records::Record RecordOf(const Pod& pod);
+records::Record RecordOf(const Container& container);
+
+}  // namespace crisp::cri

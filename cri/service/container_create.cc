@@ -1,0 +1,137 @@
+// CreateContainer: everything is assembled, nothing runs.
+#include <google/protobuf/util/message_differencer.h>
+
+#include "cri/service/runtime_service.h"
+#include "cri/translate/container_spec.h"
+#include "runtime/base/id.h"
+
+namespace crisp::cri {
+namespace {
+
+StatusOr<std::string> JoinContainer(NameClaim& claim, const v1::CreateContainerRequest& request,
+                                    const PodStore& pods, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::string id, claim.Wait(deadline));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Container> container, pods.FindContainer(id));
+  std::lock_guard<std::mutex> lock(container->mu);
+  if (container->state == ContainerState::kCreated &&
+      google::protobuf::util::MessageDifferencer::Equals(container->config, request.config())) {
+    return id;
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat("container name \"", request.config().metadata().name(), "\" attempt ",
+                   request.config().metadata().attempt(), " is taken by container ", id, " (",
+                   Name(container->state), ")"));
+}
+
+records::Image ImageRecord(const image::ImageHandle& handle) {
+  const image::ImageInfo& info = handle.info;
+  records::Image record;
+  record.set_id(info.id);
+  record.set_reference(info.repo_digests.empty() ? info.id : info.repo_digests.front());
+  for (const std::string& entry : info.config.env) record.add_env(entry);
+  for (const std::string& arg : info.config.entrypoint) record.add_entrypoint(arg);
+  for (const std::string& arg : info.config.cmd) record.add_cmd(arg);
+  record.set_user(info.config.user);
+  record.set_working_dir(info.config.working_dir);
+  record.set_stop_signal(info.config.stop_signal);
+  for (const std::string& dir : handle.lower_dirs) record.add_lower_dirs(dir);
+  return record;
+}
+
+TranslateInput InputFor(const Pod& pod, const v1::ContainerConfig& config, const std::string& id,
+                        const records::Image& image, const runtime::RuntimeContext& context) {
+  TranslateInput input;
+  input.id = id;
+  input.sandbox_id = pod.id;
+  input.config = &config;
+  input.pod = &pod.config;
+  input.image = ImageOf(image);
+  input.lower_dirs.assign(image.lower_dirs().begin(), image.lower_dirs().end());
+  input.cgroup_mode = context.cgroups->mode();
+  return input;
+}
+
+}  // namespace
+
+image::ImageConfig ImageOf(const records::Image& record) {
+  image::ImageConfig config;
+  config.env.assign(record.env().begin(), record.env().end());
+  config.entrypoint.assign(record.entrypoint().begin(), record.entrypoint().end());
+  config.cmd.assign(record.cmd().begin(), record.cmd().end());
+  config.user = record.user();
+  config.working_dir = record.working_dir();
+  config.stop_signal = record.stop_signal();
+  return config;
+}
+
+StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
+    const Pod& pod, const Container& container, const runtime::RuntimeContext& context) {
+  ASSIGN_OR_RETURN(
+      runtime::ContainerSpec spec,
+      TranslateContainer(InputFor(pod, container.config, container.id, container.image, context)));
+  return std::make_shared<const runtime::ContainerSpec>(std::move(spec));
+}
+
+Status RuntimeService::CreateContainer(const v1::CreateContainerRequest& request,
+                                       v1::CreateContainerResponse* response, CallContext& call) {
+  RETURN_IF_ERROR(ValidateContainerMetadata(request.config()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(request.pod_sandbox_id()));
+  NameClaim claim = parts_.pods->names().Claim(ContainerName(pod->id, request.config().metadata()));
+  if (!claim.is_maker()) {
+    ASSIGN_OR_RETURN(*response->mutable_container_id(),
+                     JoinContainer(claim, request, *parts_.pods, call.deadline()));
+    return absl::OkStatus();
+  }
+  const std::string id = NewId();
+  call.set_object(id);
+  const StatusOr<std::shared_ptr<Container>> container = MakeContainer(request, id, *pod, call);
+  claim.Finish(container.ok() ? StatusOr<std::string>(id) : container.status());
+  if (!container.ok()) {
+    return Annotate(container.status(), "create container \"", request.config().metadata().name(),
+                    "\"");
+  }
+  response->set_container_id(id);
+  return absl::OkStatus();
+}
+
+StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
+    const v1::CreateContainerRequest& request, const std::string& id, Pod& pod, CallContext& call) {
+  ASSIGN_OR_RETURN(image::ImageHandle image,
+                   parts_.images->Acquire(request.config().image().image()));
+  call.stages().Mark("image");
+  auto container = std::make_shared<Container>();
+  container->id = id;
+  container->pod_id = pod.id;
+  container->name = ContainerName(pod.id, request.config().metadata());
+  container->config = request.config();
+  container->image = ImageRecord(image);
+  container->image_pin = image.pin;
+  ASSIGN_OR_RETURN(container->spec, SpecOf(pod, *container, parts_.runtime));
+  ASSIGN_OR_RETURN(container->log_path, LogPathOf(pod.config, request.config()));
+  container->log_directory = pod.config.log_directory();
+  ASSIGN_OR_RETURN(container->stop_signal, StopSignalOf(request.config(), image.info.config));
+  call.stages().Mark("translate");
+  ASSIGN_OR_RETURN(container->prepared,
+                   runtime::PrepareContainer(*container->spec, parts_.runtime, /*reuse=*/false));
+  call.stages().Mark("prepare");
+  container->identity = container->prepared->identity;
+  container->created_at = RealtimeNanos();
+
+  std::lock_guard<std::mutex> lock(pod.mu);
+  Status status = pod.state == PodState::kReady
+                      ? parts_.journal->Append(RecordOf(*container))
+                      : absl::FailedPreconditionError(
+                            absl::StrCat("pod sandbox ", pod.id, " is ", Name(pod.state)));
+  if (!status.ok()) {
+    const std::string parent = container->spec->cgroup_parent;
+    container->prepared = nullptr;
+    (void)runtime::DestroyContainer(id, parent, parts_.runtime);
+    return status;
+  }
+  pod.containers.push_back(container);
+  parts_.pods->Add(container);
+  call.stages().Mark("record");
+  return container;
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,65 @@
+// ExecSync: a command in a running container, its output and exit code; probes and hooks live on
+// it.
+#include "absl/time/clock.h"
+#include "cri/service/runtime_service.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr size_t kOutputCap = 16 << 20;  // per stream; CRI: more is discarded, no error
+
+StatusOr<int> TimeoutMs(int64_t seconds, absl::Time deadline) {
+  if (seconds < 0) return InvalidField("timeout", absl::StrCat(seconds), "must not be negative");
+  absl::Duration limit = seconds == 0 ? absl::InfiniteDuration() : absl::Seconds(seconds);
+  limit = std::min(limit, deadline - absl::Now());
+  if (limit > absl::Hours(24 * 20)) return 0;  // none
+  return static_cast<int>(std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)));
+}
+
+}  // namespace
+
+Status RuntimeService::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* response,
+                                CallContext& call) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
+                   parts_.pods->FindContainer(request.container_id()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(container->pod_id));
+  call.set_object(container->id);
+  if (request.cmd().empty()) return InvalidField("cmd", "", "must not be empty");
+  ASSIGN_OR_RETURN(const int timeout_ms, TimeoutMs(request.timeout(), call.deadline()));
+
+  std::shared_ptr<UniqueFd> pidfd;
+  std::shared_ptr<runtime::Cgroup> cgroup;
+  {
+    std::lock_guard<std::mutex> lock(container->mu);
+    if (container->state != ContainerState::kRunning) {
+      return absl::FailedPreconditionError(absl::StrCat("exec in container ", container->id,
+                                                        ": it is ", Name(container->state),
+                                                        ", not running"));
+    }
+    pidfd = container->pidfd;
+    cgroup = container->cgroup;
+  }
+  std::shared_ptr<const runtime::PodSandbox> sandbox;
+  {
+    std::lock_guard<std::mutex> lock(pod->mu);
+    sandbox = pod->sandbox;
+  }
+  if (!sandbox)
+    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is stopped"));
+
+  runtime::ExecSpec exec;
+  exec.args.assign(request.cmd().begin(), request.cmd().end());
+  exec.timeout_ms = timeout_ms;
+  exec.output_cap = kOutputCap;
+  exec.drain_ms = options_.exec_drain_ms;
+  StatusOr<runtime::ExecOutput> output = runtime::ExecInContainer(
+      *container->spec, container->identity, pidfd->get(), *cgroup, *sandbox, parts_.runtime, exec);
+  call.stages().Mark("exec");
+  if (!output.ok()) return Annotate(output.status(), "exec in container ", container->id);
+  response->set_stdout(std::move(output->out));
+  response->set_stderr(std::move(output->err));
+  response->set_exit_code(output->exit_code);
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

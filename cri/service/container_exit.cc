@@ -1,0 +1,64 @@
+// The end of a container: its exit code and reason become state, before anybody can remove the
+// cgroup that tells why.
+#include "cri/service/runtime_service.h"
+#include "runtime/base/log.h"
+#include "runtime/base/metrics.h"
+#include "runtime/sys/clone.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr int kUnknownExitCode = 255;
+constexpr int kFlushMs = 500;
+
+std::string ReasonOf(const keeper::ExitEvent& event, bool oom_killed) {
+  if (event.wait_status == keeper::kUnknownStatus) return "Unknown";
+  if (oom_killed) return "OOMKilled";
+  return event.wait_status == 0 ? "Completed" : "Error";
+}
+
+}  // namespace
+
+bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
+  const auto found = parts_.pods->FindContainer(event.id);
+  if (!found.ok()) {
+    // An exec, or a container that was removed meanwhile: either way nobody else records it.
+    parts_.runtime.keeper->AckExit(event.id);
+    return false;
+  }
+  Container& container = **found;
+  // The end of the output is in the log before anybody sees the container as exited.
+  (void)parts_.runtime.keeper->FlushLog(event.id, kFlushMs);
+  std::unique_lock<std::mutex> lock(container.mu);
+  if (container.state == ContainerState::kStarting) {
+    container.early_exit = event;  // StartContainer posts it again once it has recorded the start
+    return true;
+  }
+  if (container.state != ContainerState::kRunning) {
+    parts_.runtime.keeper->AckExit(event.id);
+    return true;
+  }
+  const bool oom_killed = container.cgroup && container.cgroup->OomKills().value_or(0) > 0;
+  container.finished_at = event.time_nanos;
+  container.exit_code = event.wait_status == keeper::kUnknownStatus
+                            ? kUnknownExitCode
+                            : sys::ExitCodeOf(event.wait_status);
+  container.reason = ReasonOf(event, oom_killed);
+  container.pidfd = nullptr;
+  container.stdin_write.Reset();
+  container.early_exit.reset();
+  container.state = ContainerState::kExited;
+  const Status recorded = parts_.journal->Append(RecordOf(container));
+  container.changed.notify_all();
+  lock.unlock();
+  CountMetric("crisp_container_exits_total", absl::StrCat("reason=\"", container.reason, "\""));
+  // Unrecorded exits stay with the keeper, which repeats them to the next daemon.
+  if (recorded.ok()) {
+    parts_.runtime.keeper->AckExit(event.id);
+  } else {
+    LogError("recording an exit", {{"container", event.id}, {"error", recorded.ToString()}});
+  }
+  return true;
+}
+
+}  // namespace crisp::cri

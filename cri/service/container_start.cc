@@ -1,0 +1,103 @@
+// StartContainer: Created -> Running, or Exited with reason StartError and a message that names
+// what was missing.
+#include "cri/service/runtime_service.h"
+#include "runtime/base/log.h"
+
+namespace crisp::cri {
+namespace {
+
+constexpr int kStartErrorCode = 128;  // containerd's, which dashboards know
+
+Status ClaimStart(Container& container) {
+  std::lock_guard<std::mutex> lock(container.mu);
+  if (container.state != ContainerState::kCreated) {
+    return absl::FailedPreconditionError(absl::StrCat("start container ", container.id, ": it is ",
+                                                      Name(container.state), ", not created"));
+  }
+  container.state = ContainerState::kStarting;
+  return absl::OkStatus();
+}
+
+void SetState(Container& container, ContainerState state) {
+  container.state = state;
+  container.changed.notify_all();
+}
+
+StatusOr<std::shared_ptr<const runtime::PodSandbox>> ReadySandbox(Pod& pod) {
+  std::lock_guard<std::mutex> lock(pod.mu);
+  if (pod.state == PodState::kReady && pod.sandbox) return pod.sandbox;
+  return absl::FailedPreconditionError(
+      absl::StrCat("pod sandbox ", pod.id, " is ", Name(pod.state)));
+}
+
+void FailStart(Container& container, const Status& status, Journal& journal) {
+  std::lock_guard<std::mutex> lock(container.mu);
+  container.started_at = container.finished_at = RealtimeNanos();
+  container.exit_code = kStartErrorCode;
+  container.reason = "StartError";
+  container.message = std::string(status.message());
+  container.prepared = nullptr;
+  SetState(container, ContainerState::kExited);
+  const Status recorded = journal.Append(RecordOf(container));
+  if (!recorded.ok())
+    LogError("recording a failed start",
+             {{"container", container.id}, {"error", recorded.ToString()}});
+}
+
+}  // namespace
+
+Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
+                                      v1::StartContainerResponse*, CallContext& call) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
+                   parts_.pods->FindContainer(request.container_id()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(container->pod_id));
+  call.set_object(container->id);
+  ASSIGN_OR_RETURN(const auto sandbox, ReadySandbox(*pod));
+  RETURN_IF_ERROR(ClaimStart(*container));
+  Status status = Launch(*container, *sandbox, call);
+  // The keeper died in the middle: what it had begun is killed by its cgroup, so one more try is
+  // safe.
+  if (absl::IsUnavailable(status)) status = Launch(*container, *sandbox, call);
+  if (status.ok()) return status;
+  status = Annotate(status, "start container ", container->id);
+  FailStart(*container, status, *parts_.journal);
+  return status;
+}
+
+Status RuntimeService::Launch(Container& container, const runtime::PodSandbox& sandbox,
+                              CallContext& call) {
+  std::unique_ptr<runtime::PreparedContainer> prepared = std::move(container.prepared);
+  if (!prepared) {
+    // After a restart of the daemon, or a first try that failed: the directories are there, the
+    // mounts are not.
+    ASSIGN_OR_RETURN(prepared,
+                     runtime::PrepareContainer(*container.spec, parts_.runtime, /*reuse=*/true));
+    call.stages().Mark("prepare");
+  }
+  ASSIGN_OR_RETURN(const OpenedLog log,
+                   OpenLog(container.log_path.empty() ? "" : container.log_directory,
+                           container.config.log_path()));
+  call.stages().Mark("log");
+  const runtime::StartOptions options{log.fd.get(), log.offset, options_.max_log_line};
+  StatusOr<runtime::StartedContainer> started =
+      runtime::StartContainer(*prepared, sandbox, parts_.runtime, options);
+  call.stages().Mark("launch");
+  RETURN_IF_ERROR(started.status());
+
+  std::lock_guard<std::mutex> lock(container.mu);
+  container.cgroup = std::move(prepared->cgroup);
+  container.pidfd = std::make_shared<UniqueFd>(std::move(started->pidfd));
+  container.stdin_write = std::move(started->stdin_write);
+  container.pid = started->pid;
+  container.started_at = started->started_nanos;
+  SetState(container, ContainerState::kRunning);
+  const Status recorded = parts_.journal->Append(RecordOf(container));
+  // It runs: the keeper knows it, and recovery believes the keeper.
+  if (!recorded.ok())
+    LogError("recording a start", {{"container", container.id}, {"error", recorded.ToString()}});
+  if (container.early_exit) parts_.exits->Post(*container.early_exit);
+  call.stages().Mark("record");
+  return absl::OkStatus();
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,216 @@
+#include "cri/service/recovery.h"
+
+#include <map>
+#include <set>
+
+#include "absl/strings/str_split.h"
+#include "cri/translate/container_spec.h"
+#include "runtime/base/files.h"
+#include "runtime/base/id.h"
+#include "runtime/base/log.h"
+
+namespace crisp::cri {
+namespace {
+
+struct Folded {
+  std::map<std::string, records::Pod> pods;
+  std::map<std::string, records::Container> containers;
+  std::set<std::string> cgroup_parents;
+};
+
+// The last record of an id wins; a removal ends it.
+Folded Fold(const std::vector<records::Record>& all) {
+  Folded folded;
+  for (const records::Record& record : all) {
+    if (record.has_pod()) folded.pods[record.pod().id()] = record.pod();
+    if (record.has_container()) {
+      folded.containers[record.container().id()] = record.container();
+      folded.cgroup_parents.insert(record.container().cgroup_parent());
+    }
+    if (!record.removed_pod().empty()) folded.pods.erase(record.removed_pod());
+    if (!record.removed_container().empty()) folded.containers.erase(record.removed_container());
+  }
+  return folded;
+}
+
+// What the keeper holds, taken out piece by piece; the rest belongs to nobody.
+struct Held {
+  std::map<std::string, keeper::HeldPod> pods;
+  std::map<std::string, keeper::HeldContainer> containers;
+};
+
+StatusOr<Held> AskKeeper(keeper::KeeperClient& keeper) {
+  Held held;
+  ASSIGN_OR_RETURN(std::vector<keeper::HeldPod> pods, keeper.EnumeratePods());
+  for (auto& pod : pods) held.pods.emplace(pod.id, std::move(pod));
+  ASSIGN_OR_RETURN(std::vector<keeper::HeldContainer> containers, keeper.EnumerateContainers());
+  for (auto& container : containers) held.containers.emplace(container.id, std::move(container));
+  return held;
+}
+
+void RestorePod(const records::Pod& record, Held& held, const ServiceParts& parts) {
+  auto pod = std::make_shared<Pod>();
+  pod->id = record.id();
+  if (!pod->config.ParseFromString(record.config())) return;
+  pod->name = PodName(pod->config.metadata());
+  pod->runtime_handler = record.runtime_handler();
+  pod->created_at = record.created_at();
+  pod->ips.assign(record.ips().begin(), record.ips().end());
+  pod->network_record = record.network();
+  pod->state = static_cast<PodState>(record.state());
+  const bool live = pod->state == PodState::kReady || pod->state == PodState::kStopping;
+  if (live && !pod->network_record.empty()) {
+    const Status adopted = parts.network->Adopt(pod->id, pod->network_record);
+    if (!adopted.ok())
+      LogWarning("adopting a pod's network", {{"pod", pod->id}, {"error", adopted.ToString()}});
+  }
+  if (const auto it = held.pods.find(pod->id); live && it != held.pods.end()) {
+    auto sandbox = std::make_shared<runtime::PodSandbox>();
+    sandbox->net = std::move(it->second.net);
+    sandbox->ipc = std::move(it->second.ipc);
+    sandbox->uts = std::move(it->second.uts);
+    sandbox->shm = std::move(it->second.shm);
+    sandbox->files = std::move(it->second.files);
+    pod->sandbox = std::move(sandbox);
+    held.pods.erase(it);
+  } else if (live) {
+    // Daemon and keeper died together: nothing holds its namespaces any more. Its next stop does
+    // the rest.
+    pod->state = PodState::kStopping;
+  }
+  parts.pods->names().Take(pod->name, pod->id);
+  parts.pods->Add(pod);
+}
+
+std::shared_ptr<Container> ContainerOf(const records::Container& record) {
+  auto container = std::make_shared<Container>();
+  container->id = record.id();
+  container->pod_id = record.pod_id();
+  if (!container->config.ParseFromString(record.config())) return nullptr;
+  container->name = ContainerName(record.pod_id(), container->config.metadata());
+  container->image = record.image();
+  container->log_path = record.log_path();
+  container->created_at = record.created_at();
+  container->started_at = record.started_at();
+  container->finished_at = record.finished_at();
+  container->exit_code = record.exit_code();
+  container->reason = record.reason();
+  container->message = record.message();
+  container->pid = record.pid();
+  container->identity = {
+      record.uid(), record.gid(), {record.groups().begin(), record.groups().end()}, record.home()};
+  container->state = static_cast<ContainerState>(record.state());
+  return container;
+}
+
+// The keeper's word on a container that the journal calls created or running.
+void Reconcile(Container& container, Held& held, const ServiceParts& parts,
+               RecoveryReport* report) {
+  const auto it = held.containers.find(container.id);
+  if (it == held.containers.end()) {
+    if (container.state != ContainerState::kRunning) return;
+    container.state = ContainerState::kExited;
+    container.finished_at = RealtimeNanos();
+    container.exit_code = 255;
+    container.reason = "Unknown";
+    ++report->exited_unseen;
+    return;
+  }
+  keeper::HeldContainer one = std::move(it->second);
+  held.containers.erase(it);
+  if (container.state == ContainerState::kExited) {
+    parts.runtime.keeper->AckExit(container.id);
+    return;
+  }
+  // Launched just before the daemon died: the start was never recorded, but it happened.
+  container.state = ContainerState::kRunning;
+  container.pid = one.pid;
+  container.started_at = one.started_nanos;
+  container.pidfd = std::make_shared<UniqueFd>(std::move(one.pidfd));
+  container.stdin_write = std::move(one.stdin_write);
+  if (one.exited) parts.exits->Post(one.exit);
+}
+
+void OpenResources(Container& container, const std::string& parent, const ServiceParts& parts) {
+  if (auto cgroup = parts.runtime.cgroups->Open(parent, container.id); cgroup.ok()) {
+    container.cgroup = std::move(*cgroup);
+  }
+  if (auto image = parts.images->Acquire(container.image.id()); image.ok())
+    container.image_pin = image->pin;
+}
+
+void RestoreContainer(const records::Container& record, Held& held, const ServiceParts& parts,
+                      RecoveryReport* report) {
+  const auto pod = parts.pods->FindPod(record.pod_id());
+  std::shared_ptr<Container> container = ContainerOf(record);
+  if (!container || !pod.ok() || container->state == ContainerState::kRemoving) {
+    QueueDestroy(*parts.janitor, *parts.journal, parts.runtime, record.id(),
+                 record.cgroup_parent());
+    return;
+  }
+  container->log_directory = (*pod)->config.log_directory();
+  container->stop_signal = StopSignalOf(container->config, ImageOf(container->image)).value_or(15);
+  if (auto spec = SpecOf(**pod, *container, parts.runtime); spec.ok()) {
+    container->spec = *spec;
+  } else {
+    LogWarning("container of an older configuration",
+               {{"container", record.id()}, {"error", spec.status().ToString()}});
+    auto bare = std::make_shared<runtime::ContainerSpec>();
+    bare->id = record.id();
+    bare->cgroup_parent = record.cgroup_parent();
+    container->spec = std::move(bare);
+  }
+  OpenResources(*container, record.cgroup_parent(), parts);
+  Reconcile(*container, held, parts, report);
+  (*pod)->containers.push_back(container);
+  parts.pods->names().Take(container->name, container->id);
+  parts.pods->Add(container);
+  if (const Status recorded = parts.journal->Append(RecordOf(*container)); !recorded.ok()) {
+    LogError("recording a recovered container",
+             {{"container", container->id}, {"error", recorded.ToString()}});
+  }
+}
+
+// What carries an id that no record knows: made, and never recorded.
+int Sweep(const Folded& folded, Held& held, const ServiceParts& parts) {
+  std::map<std::string, std::string> unknown;  // id -> cgroup parent
+  for (auto& [id, pod] : held.pods) parts.runtime.keeper->Drop(id);
+  for (auto& [id, container] : held.containers) unknown[id] = "";
+  std::set<std::string> parents = folded.cgroup_parents;
+  parents.insert("");
+  for (const std::string& parent : parents) {
+    const auto paths = parts.runtime.cgroups->ListIds(parent);
+    if (!paths.ok()) continue;
+    for (const std::string& path : *paths) {
+      const std::string id = path.substr(path.rfind('/') + 1);
+      if (folded.containers.count(id) == 0) unknown[id] = parent;
+    }
+  }
+  if (const auto dir = OpenDir(parts.runtime.containers_dir); dir.ok()) {
+    for (const std::string& id : ListDir(dir->get()).value_or(std::vector<std::string>{})) {
+      if (IsId(id) && folded.containers.count(id) == 0) unknown.emplace(id, "");
+    }
+  }
+  for (const auto& [id, parent] : unknown) {
+    parts.runtime.keeper->Drop(id);
+    QueueDestroy(*parts.janitor, *parts.journal, parts.runtime, id, parent);
+  }
+  return static_cast<int>(unknown.size() + held.pods.size());
+}
+
+}  // namespace
+
+StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts) {
+  RecoveryReport report;
+  const Folded folded = Fold(replay.records);
+  ASSIGN_OR_RETURN(Held held, AskKeeper(*parts.runtime.keeper));
+  for (const auto& [id, record] : folded.pods) RestorePod(record, held, parts);
+  for (const auto& [id, record] : folded.containers) RestoreContainer(record, held, parts, &report);
+  RETURN_IF_ERROR(parts.network->Sweep());
+  report.swept = Sweep(folded, held, parts);
+  report.pods = static_cast<int>(parts.pods->Pods().size());
+  report.containers = static_cast<int>(parts.pods->Containers().size());
+  return report;
+}
+
+}  // namespace crisp::cri

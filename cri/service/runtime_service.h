@@ -1,0 +1,133 @@
+// The RuntimeService: one method per CRI verb, each in the file of its name. This header is the
+// index.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cni/pod_network.h"
+#include "cri/api/call_log.h"
+#include "cri/api/services.h"
+#include "cri/pods/exit_board.h"
+#include "cri/pods/janitor.h"
+#include "cri/pods/journal.h"
+#include "cri/pods/pod_store.h"
+#include "imageservice/image_service.h"
+
+namespace crisp::cri {
+
+struct ServiceOptions {
+  std::string state_dir, root_dir;
+  std::string sandbox_image;  // reported to kubeadm; no pause process is ever started
+  uint32_t max_log_line = 16384;
+  int exec_drain_ms = 100;
+  std::string version;
+};
+
+// What the daemon owns and the verbs use; all of it outlives the service.
+struct ServiceParts {
+  PodStore* pods = nullptr;
+  Journal* journal = nullptr;
+  Janitor* janitor = nullptr;
+  ExitBoard* exits = nullptr;
+  image::ImageService* images = nullptr;
+  cni::PodNetwork* network = nullptr;
+  CallLog* calls = nullptr;
+  runtime::RuntimeContext runtime;
+};
+
+class RuntimeService : public RuntimeHandler {
+ public:
+  RuntimeService(ServiceOptions options, ServiceParts parts)
+      : options_(std::move(options)), parts_(parts) {}
+
+  // node.cc
+  Status Version(const v1::VersionRequest&, v1::VersionResponse*, CallContext&) override;
+  Status RuntimeStatus(const v1::StatusRequest&, v1::StatusResponse*, CallContext&) override;
+  Status RuntimeConfig(const v1::RuntimeConfigRequest&, v1::RuntimeConfigResponse*,
+                       CallContext&) override;
+  Status UpdateRuntimeConfig(const v1::UpdateRuntimeConfigRequest&,
+                             v1::UpdateRuntimeConfigResponse*, CallContext&) override;
+  // sandbox_run.cc, sandbox_stop.cc, sandbox_remove.cc, sandbox_query.cc
+  Status RunPodSandbox(const v1::RunPodSandboxRequest&, v1::RunPodSandboxResponse*,
+                       CallContext&) override;
+  Status StopPodSandbox(const v1::StopPodSandboxRequest&, v1::StopPodSandboxResponse*,
+                        CallContext&) override;
+  Status RemovePodSandbox(const v1::RemovePodSandboxRequest&, v1::RemovePodSandboxResponse*,
+                          CallContext&) override;
+  Status PodSandboxStatus(const v1::PodSandboxStatusRequest&, v1::PodSandboxStatusResponse*,
+                          CallContext&) override;
+  Status ListPodSandbox(const v1::ListPodSandboxRequest&, v1::ListPodSandboxResponse*,
+                        CallContext&) override;
+  // container_create.cc, container_start.cc, container_stop.cc, container_remove.cc,
+  // container_query.cc
+  Status CreateContainer(const v1::CreateContainerRequest&, v1::CreateContainerResponse*,
+                         CallContext&) override;
+  Status StartContainer(const v1::StartContainerRequest&, v1::StartContainerResponse*,
+                        CallContext&) override;
+  Status StopContainer(const v1::StopContainerRequest&, v1::StopContainerResponse*,
+                       CallContext&) override;
+  Status RemoveContainer(const v1::RemoveContainerRequest&, v1::RemoveContainerResponse*,
+                         CallContext&) override;
+  Status ContainerStatus(const v1::ContainerStatusRequest&, v1::ContainerStatusResponse*,
+                         CallContext&) override;
+  Status ListContainers(const v1::ListContainersRequest&, v1::ListContainersResponse*,
+                        CallContext&) override;
+  // container_exec.cc, container_log.cc
+  Status ExecSync(const v1::ExecSyncRequest&, v1::ExecSyncResponse*, CallContext&) override;
+  Status ReopenContainerLog(const v1::ReopenContainerLogRequest&, v1::ReopenContainerLogResponse*,
+                            CallContext&) override;
+
+  // container_exit.cc: a process that the keeper launched has ended. Called on the exit board's
+  // thread. False: the id is no container (an exec).
+  bool OnExit(const keeper::ExitEvent& event);
+
+ private:
+  StatusOr<std::shared_ptr<Pod>> MakePod(const v1::RunPodSandboxRequest& request,
+                                         const std::string& id, runtime::PodSpec spec,
+                                         CallContext& call);
+  StatusOr<std::shared_ptr<Container>> MakeContainer(const v1::CreateContainerRequest& request,
+                                                     const std::string& id, Pod& pod,
+                                                     CallContext& call);
+  Status Launch(Container& container, const runtime::PodSandbox& sandbox, CallContext& call);
+  Status RemoveStopped(Container& container);
+
+  ServiceOptions options_;
+  ServiceParts parts_;
+};
+
+// container_stop.cc: SIGKILL to all of the container's processes, then waits for the exit. A
+// container that never ran only lets go of its mounts. DEADLINE_EXCEEDED names it when a process
+// does not die (D state).
+Status KillContainer(Container& container, absl::Time deadline);
+
+// container_remove.cc: durable removal of cgroup and upper directory, then of the journal's record.
+void QueueDestroy(Janitor& janitor, Journal& journal, const runtime::RuntimeContext& context,
+                  const std::string& id, const std::string& cgroup_parent);
+
+// container_log.cc: opens the log below the pod's log directory, never through a link: regular, one
+// link.
+struct OpenedLog {
+  UniqueFd fd;
+  uint64_t offset = 0;
+};
+StatusOr<OpenedLog> OpenLog(const std::string& log_directory, const std::string& log_path);
+
+// What the container took from its image, as the image service would give it.
+image::ImageConfig ImageOf(const records::Image& record);
+
+// Builds the container's spec again from what was recorded (start or exec after a restart of the
+// daemon).
+StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
+    const Pod& pod, const Container& container, const runtime::RuntimeContext& context);
+
+// sandbox_query.cc, container_query.cc: CRI's view; the object's lock is held by the caller.
+v1::PodSandboxState CriState(PodState state);
+v1::ContainerState CriState(ContainerState state);
+bool LabelsMatch(const google::protobuf::Map<std::string, std::string>& labels,
+                 const google::protobuf::Map<std::string, std::string>& selector);
+// "timing" of a verbose status: the steps of the calls that were about this object, as JSON.
+std::string TimingJson(const CallLog& calls, const std::string& id);
+
+}  // namespace crisp::cri

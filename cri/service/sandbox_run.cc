@@ -1,0 +1,118 @@
+// RunPodSandbox: a pod's namespaces, network and files. No process is started.
+#include <google/protobuf/util/message_differencer.h>
+
+#include "cri/service/runtime_service.h"
+#include "cri/translate/pod_spec.h"
+#include "runtime/base/files.h"
+#include "runtime/base/id.h"
+#include "runtime/base/pending.h"
+
+namespace crisp::cri {
+namespace {
+
+Status CheckHandler(const std::string& handler) {
+  if (handler.empty() || handler == "crisp") return absl::OkStatus();
+  return InvalidField("runtime_handler", handler,
+                      "not configured; known handlers: \"\", \"crisp\"");
+}
+
+// A second request of the same name: the first one's result if it asked for the same.
+StatusOr<std::string> JoinPod(NameClaim& claim, const v1::RunPodSandboxRequest& request,
+                              const PodStore& pods, absl::Time deadline) {
+  ASSIGN_OR_RETURN(const std::string id, claim.Wait(deadline));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, pods.FindPod(id));
+  std::lock_guard<std::mutex> lock(pod->mu);
+  if (pod->state == PodState::kReady &&
+      google::protobuf::util::MessageDifferencer::Equals(pod->config, request.config())) {
+    return id;
+  }
+  return absl::AlreadyExistsError(
+      absl::StrCat("pod sandbox name ", PodName(request.config().metadata()),
+                   " is taken by sandbox ", id, " (", Name(pod->state), ")"));
+}
+
+void FillFiles(const std::vector<std::string>& ips, runtime::PodSpec* spec) {
+  if (spec->hosts.empty()) spec->hosts = runtime::MakeHostsFile(ips, spec->hostname);
+  if (!spec->resolv_conf.empty()) return;
+  // No dns_config: the host's. A host without one gives an empty file, as the peers do.
+  spec->resolv_conf = ReadFile("/etc/resolv.conf", 64 << 10).value_or("");
+}
+
+keeper::PodFds FdsOf(const runtime::PodSandbox& sandbox) {
+  return {sandbox.net.get(), sandbox.ipc.get(), sandbox.uts.get(), sandbox.shm.get(),
+          sandbox.files.get()};
+}
+
+cni::PodIdentity IdentityOf(const std::string& id, const v1::PodSandboxConfig& config) {
+  cni::PodIdentity pod{
+      id, config.metadata().name(), config.metadata().namespace_(), config.metadata().uid(), {}};
+  for (const v1::PortMapping& port : config.port_mappings()) {
+    constexpr const char* kProtocols[] = {"tcp", "udp", "sctp"};
+    pod.ports.push_back(
+        {kProtocols[port.protocol() % 3], port.container_port(), port.host_port(), port.host_ip()});
+  }
+  return pod;
+}
+
+}  // namespace
+
+Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
+                                     v1::RunPodSandboxResponse* response, CallContext& call) {
+  RETURN_IF_ERROR(CheckHandler(request.runtime_handler()));
+  const std::string id = NewId();
+  ASSIGN_OR_RETURN(runtime::PodSpec spec, TranslatePod(request.config(), id, PodDefaults{}));
+  NameClaim claim = parts_.pods->names().Claim(PodName(request.config().metadata()));
+  if (!claim.is_maker()) {
+    ASSIGN_OR_RETURN(*response->mutable_pod_sandbox_id(),
+                     JoinPod(claim, request, *parts_.pods, call.deadline()));
+    return absl::OkStatus();
+  }
+  call.set_object(id);
+  call.stages().Mark("translate");
+  const StatusOr<std::shared_ptr<Pod>> pod = MakePod(request, id, std::move(spec), call);
+  claim.Finish(pod.ok() ? StatusOr<std::string>(id) : pod.status());
+  if (!pod.ok())
+    return Annotate(pod.status(), "run pod sandbox ", PodName(request.config().metadata()));
+  response->set_pod_sandbox_id(id);
+  return absl::OkStatus();
+}
+
+StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRequest& request,
+                                                       const std::string& id, runtime::PodSpec spec,
+                                                       CallContext& call) {
+  auto pod = std::make_shared<Pod>();
+  cni::Lease lease;
+  Pending network;
+  if (!spec.host_network) {
+    ASSIGN_OR_RETURN(lease, parts_.network->Add(IdentityOf(id, request.config())));
+    network = Pending([&] { (void)parts_.network->Release(id, lease.record); });
+    call.stages().Mark("network");
+  }
+  FillFiles(lease.ips, &spec);
+  ASSIGN_OR_RETURN(runtime::PodSandbox sandbox,
+                   runtime::MakePodSandbox(spec, std::move(lease.netns), parts_.runtime.features,
+                                           options_.state_dir));
+  Pending files([&] { (void)runtime::RemovePodSandboxFiles(id, options_.state_dir); });
+  call.stages().Mark("namespaces");
+  RETURN_IF_ERROR(parts_.runtime.keeper->HoldPod(id, FdsOf(sandbox)));
+  Pending held([&] { parts_.runtime.keeper->Drop(id); });
+  call.stages().Mark("hold");
+
+  pod->id = id;
+  pod->name = PodName(request.config().metadata());
+  pod->config = request.config();
+  pod->runtime_handler = request.runtime_handler();
+  pod->created_at = RealtimeNanos();
+  pod->ips = lease.ips;
+  pod->network_record = lease.record;
+  pod->sandbox = std::make_shared<const runtime::PodSandbox>(std::move(sandbox));
+  RETURN_IF_ERROR(parts_.journal->Append(RecordOf(*pod)));
+  parts_.pods->Add(pod);
+  network.Commit();
+  files.Commit();
+  held.Commit();
+  call.stages().Mark("record");
+  return pod;
+}
+
+}  // namespace crisp::cri

@@ -1,0 +1,36 @@
+// ContainerConfig, its pod's config and its image's config -> ContainerSpec. Pure, like pod_spec.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cri/api/cri.h"
+#include "imageservice/image_service.h"
+#include "runtime/base/status.h"
+#include "runtime/container/container_spec.h"
+
+namespace crisp::cri {
+
+struct TranslateInput {
+  std::string id, sandbox_id;
+  const v1::ContainerConfig* config = nullptr;
+  const v1::PodSandboxConfig* pod = nullptr;
+  image::ImageConfig image;
+  std::vector<std::string> lower_dirs;
+  runtime::CgroupMode cgroup_mode = runtime::CgroupMode::kHybrid;
+};
+
+StatusOr<runtime::ContainerSpec> TranslateContainer(const TranslateInput& input);
+
+// Before anything is looked up: metadata present and within its limits, image named.
+Status ValidateContainerMetadata(const v1::ContainerConfig& config);
+
+// log_directory + "/" + log_path, "" if either is empty; "..", absolute log paths, NUL and
+// over-long parts are refused.
+StatusOr<std::string> LogPathOf(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& config);
+
+// The signal that stops the container: CRI's stop_signal, else the image's, else SIGTERM. Names
+// with or without "SIG", numbers 1..64, "RTMIN+n"; anything else is refused.
+StatusOr<int> StopSignalOf(const v1::ContainerConfig& config, const image::ImageConfig& image);
+
+}  // namespace crisp::cri
