@@ -1,0 +1,224 @@
+// The keeper at work: launches, exits, holding, enumeration. Processes are plain children; what
+// runs inside a container is tested with runtime/init.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "runtime/base/files.h"
+#include "runtime/keeper/protocol.h"
+#include "runtime/sys/clone.h"
+#include "tests/kernel/keeper/keeper_fixture.h"
+
+namespace crisp::keeper {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST_F(KeeperTest, ReportsExitCodesAndSignals) {
+  ASSERT_TRUE(Start("zero", {"/bin/sh", "-c", "exit 0"}).ok());
+  ASSERT_TRUE(Start("seven", {"/bin/sh", "-c", "exit 7"}).ok());
+  ASSERT_TRUE(Start("killed", {"/bin/sh", "-c", "kill -9 $$"}).ok());
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("zero")), 0);
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("seven")), 7);
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("killed")), 137);
+  EXPECT_EQ(exits_.Count("seven"), 1);
+  EXPECT_GT(exits_.Event("seven").time_nanos, 0);
+}
+
+TEST_F(KeeperTest, MissingProgramIsNotFoundWithStepAndErrno) {
+  const auto started = Start("missing", {"/bin/there-is-none"});
+  ASSERT_FALSE(started.ok());
+  EXPECT_TRUE(absl::IsNotFound(started.status())) << started.status();
+  EXPECT_EQ(ErrnoOf(started.status()), ENOENT);
+  EXPECT_EQ(std::string(started.status().message()),
+            "launch: step execve: /bin/there-is-none: ENOENT (No such file or directory)");
+  EXPECT_TRUE(Start("missing", {"/bin/true"}).ok()) << "the name is free again";
+}
+
+TEST_F(KeeperTest, SecondLaunchOfAnIdIsRefused) {
+  ASSERT_TRUE(Start("one", {"/bin/sleep", "100"}).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(Start("one", {"/bin/true"}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(Start("../one", {"/bin/true"}).status()));
+}
+
+TEST_F(KeeperTest, HangingLaunchEndsAtItsDeadlineAndOthersGoOn) {
+  std::thread hanging([&] {
+    const auto started = Start("hang", {"@hang"}, 500);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(started.status())) << started.status();
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Start("ok" + std::to_string(i), {"/bin/true"}).ok());
+  hanging.join();
+  EXPECT_TRUE(Start("hang", {"/bin/true"}).ok());
+}
+
+// A thread that does not come back is written off and replaced: more of them than there are
+// launchers, and launches still work.
+TEST_F(KeeperTest, StuckLaunchersAreReplaced) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i) {
+    threads.emplace_back([&, i] {
+      LaunchRequest request;
+      request.id = "stuck" + std::to_string(i);
+      request.plan = Plan({"@stuck"});
+      request.fds = {read_end.get()};
+      request.deadline_ms = 100 + 5000 * (i >= 4);  // the last two wait for a launcher first
+      EXPECT_TRUE(absl::IsDeadlineExceeded(client_->Launch(request).status()));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(Start("after", {"/bin/true"}).ok());
+  write_end.Reset();
+  EXPECT_EQ(exits_.Wait("after"), 0);
+}
+
+TEST_F(KeeperTest, ManyThreadsLaunchAtOnce) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10; ++i) {
+        const std::string id = "c" + std::to_string(t) + "-" + std::to_string(i);
+        const std::string code = std::to_string((t * 10 + i) % 200);
+        EXPECT_TRUE(Start(id, {"/bin/sh", "-c", "echo " + id + "; exit " + code}).ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int n = 0; n < 80; ++n) {
+    const std::string id = "c" + std::to_string(n / 10) + "-" + std::to_string(n % 10);
+    EXPECT_EQ(sys::ExitCodeOf(exits_.Wait(id)), n % 200);
+    EXPECT_TRUE(client_->FlushLog(id, 5000).ok());
+    EXPECT_EQ(Replay(ParseLog(Log(id)), "stdout"), id + "\n");
+  }
+}
+
+TEST_F(KeeperTest, SignalGoesByPidfdAndSaysWhenTheProcessIsGone) {
+  ASSERT_TRUE(Start("s", {"/bin/sleep", "100"}).ok());
+  EXPECT_TRUE(client_->Signal("s", SIGTERM).ok());
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("s")), 143);
+  EXPECT_TRUE(absl::IsNotFound(client_->Signal("s", SIGTERM)));
+  EXPECT_TRUE(absl::IsNotFound(client_->Signal("nobody", SIGTERM)));
+}
+
+TEST_F(KeeperTest, ExecIsWatchedAndFreedWithItsAck) {
+  ASSERT_TRUE(Start("c", {"/bin/sleep", "100"}).ok());
+  const size_t before = CountFds(client_->keeper_pid());
+  ExecRequest request;
+  request.id = "e1";
+  request.container_id = "c";
+  request.plan = Plan({"/bin/sh", "-c", "exit 5"});
+  EXPECT_TRUE(client_->LaunchExec(request).ok());
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("e1")), 5);
+  client_->AckExit("e1");
+  EXPECT_TRUE(client_->FlushLog("c", 1000).ok());  // a round trip: the drop is done
+  EXPECT_EQ(CountFds(client_->keeper_pid()), before);
+  request.container_id = "none";
+  EXPECT_TRUE(absl::IsNotFound(client_->LaunchExec(request).status()));
+}
+
+TEST_F(KeeperTest, NewClientGetsEverythingBack) {
+  const UniqueFd file(open("/etc/hostname", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(client_->HoldPod("pod1", {.net = file.get(), .files = file.get()}).ok());
+  const auto running = Start("running", {"/bin/sleep", "100"});
+  ASSERT_TRUE(running.ok());
+  ASSERT_TRUE(Start("gone", {"/bin/sh", "-c", "echo bye; exit 3"}).ok());
+  ASSERT_TRUE(Start("acked", {"/bin/sh", "-c", "exit 4"}).ok());
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("gone")), 3);
+  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("acked")), 4);
+  client_->AckExit("acked");
+  const pid_t keeper = client_->keeper_pid();
+  client_.reset();
+  Connect();
+  EXPECT_EQ(client_->keeper_pid(), keeper);
+  const auto pods = client_->EnumeratePods();
+  ASSERT_TRUE(pods.ok());
+  ASSERT_EQ(pods->size(), 1u);
+  struct stat want, got;
+  ASSERT_EQ(fstat(file.get(), &want) + fstat(pods->at(0).files.get(), &got), 0);
+  EXPECT_EQ(want.st_ino, got.st_ino);
+  EXPECT_FALSE(pods->at(0).ipc.valid());
+  const auto containers = client_->EnumerateContainers();
+  ASSERT_TRUE(containers.ok());
+  ASSERT_EQ(containers->size(), 3u);
+  for (const HeldContainer& container : *containers) {
+    EXPECT_EQ(container.exited, container.id != "running");
+    EXPECT_TRUE(container.pidfd.valid());
+    if (container.id == "running") {
+      EXPECT_EQ(container.pid, running->pid);
+    }
+    if (container.id == "gone") {
+      EXPECT_EQ(sys::ExitCodeOf(container.exit.wait_status), 3);
+    }
+  }
+  // Told again, as nobody has acknowledged it; what was acknowledged is not.
+  EXPECT_TRUE(client_->Signal("running", SIGKILL).ok());
+  exits_.Wait("running");
+  EXPECT_EQ(exits_.Count("gone"), 2);
+  EXPECT_EQ(exits_.Count("acked"), 1);
+}
+
+TEST_F(KeeperTest, OneDaemonAtATime) {
+  ASSERT_TRUE(Start("c", {"/bin/sleep", "100"}).ok());
+  const auto second = KeeperClient::Connect(Options(), [](const ExitEvent&) {});
+  ASSERT_FALSE(second.ok());
+  EXPECT_TRUE(absl::IsUnavailable(second.status()));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("another daemon: pid " + std::to_string(getpid())));
+  EXPECT_TRUE(client_->Signal("c", SIGKILL).ok());
+  exits_.Wait("c");
+}
+
+TEST_F(KeeperTest, UnknownMajorAndRubbishAreRefusedAndDoNotHarm) {
+  client_.reset();  // the keeper is idle and ends; a second one is started for this
+  Connect();
+  const auto holding = client_->HoldPod("keep", {});
+  ASSERT_TRUE(holding.ok());
+  client_.reset();
+  for (const uint16_t major : {uint16_t{2}, uint16_t{0}}) {
+    UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{AF_UNIX, {}};
+    strcpy(address.sun_path, (dir_ + "/keeper/keeper.sock").c_str());
+    ASSERT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    Request request{};
+    request.magic = kMagic;
+    request.major = major;
+    request.type = RequestType::kHello;
+    request.sequence = 9;
+    ASSERT_GT(send(socket.get(), &request, sizeof(request), 0), 0);
+    Reply reply{};
+    ASSERT_EQ(recv(socket.get(), &reply, sizeof(reply), 0), static_cast<ssize_t>(sizeof(reply)));
+    EXPECT_EQ(reply.error, EPROTONOSUPPORT);
+    ASSERT_GT(send(socket.get(), "rubbish", 7, 0), 0);
+    EXPECT_LE(recv(socket.get(), &reply, sizeof(reply), 0), 0);
+  }
+  Connect();
+  EXPECT_EQ(client_->EnumeratePods()->size(), 1u);
+}
+
+TEST_F(KeeperTest, RunsSealedDetachedAndUndumpable) {
+  const std::string proc = "/proc/" + std::to_string(client_->keeper_pid());
+  char exe[256] = {};
+  ASSERT_GT(readlink((proc + "/exe").c_str(), exe, sizeof(exe) - 1), 0);
+  EXPECT_THAT(std::string(exe), HasSubstr("memfd:crisp-keeper"));
+  EXPECT_LT(open((proc + "/exe").c_str(), O_WRONLY | O_CLOEXEC), 0) << "must not be writable";
+  const UniqueFd program(open((proc + "/exe").c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(fcntl(program.get(), F_GET_SEALS) & F_SEAL_WRITE, F_SEAL_WRITE);
+  const std::string stat = *ReadFile(proc + "/stat");
+  const pid_t parent = static_cast<pid_t>(atoi(stat.c_str() + stat.find(") S ") + 4));
+  EXPECT_NE(parent, getpid());
+  EXPECT_NE(getsid(client_->keeper_pid()), getsid(0));
+  EXPECT_EQ(*ReadFile(proc + "/environ"), "");
+}
+
+}  // namespace
+}  // namespace crisp::keeper
