@@ -1,0 +1,16 @@
+// The parts of a container's translation, one file each.
+#pragma once
+
+#include "cri/translate/container_spec.h"
+
+namespace crisp::cri {
+
+Status FillNamespaces(const TranslateInput& input, runtime::ContainerSpec* spec);  // security.cc
+Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec);    // security.cc
+Status FillUser(const TranslateInput& input, runtime::ContainerSpec* spec);        // user.cc
+Status FillProcess(const TranslateInput& input, runtime::ContainerSpec* spec);     // process.cc
+Status FillMounts(const TranslateInput& input, runtime::ContainerSpec* spec);      // mounts.cc
+Status FillDevices(const TranslateInput& input, runtime::ContainerSpec* spec);     // devices.cc
+Status FillResources(const TranslateInput& input, runtime::ContainerSpec* spec);   // resources.cc
+
+}  // namespace crisp::cri
