@@ -52,7 +52,9 @@ StatusOr<std::unique_ptr<NetworkManager>> NetworkManager::Open(const NetworkOpti
   }
   std::unique_ptr<NetworkManager> manager(new NetworkManager(options));
   RETURN_IF_ERROR(MakeDirs(options.state_dir, 0700));
-  ASSIGN_OR_RETURN(manager->plugins_, PluginNetwork::Open({options.bin_dirs, options.state_dir}));
+  ASSIGN_OR_RETURN(manager->plugins_,
+                   PluginNetwork::Open({options.bin_dirs, options.state_dir,
+                                        options.plugin_timeout_ms, options.plugin_retry_ms}));
   RETURN_IF_ERROR(manager->FenceLeftovers());
   NetworkManager* raw = manager.get();
   ASSIGN_OR_RETURN(manager->worker_,
@@ -241,7 +243,7 @@ Status NetworkManager::Release(const std::string& sandbox_id, const std::string&
 Status NetworkManager::Sweep() {
   const Plan plan = CurrentPlan();
   ledger_.DueAll();
-  plugins_->Sweep();
+  plugins_->Sweep(plan.plugins);
   Status status;
   // Also replaces the table: what it held for pods that are gone goes with it.
   if (plan.bridge) status = plan.bridge->EnsureReady();

@@ -317,7 +317,7 @@ TEST_F(BuiltinTest, PublishedPortsReachThePod) {
   // -e: answers every caller once with the pod's greeting.
   const pid_t server = fork();
   if (server == 0) {
-    Shell(web->netns.get(), "timeout 60 busybox nc -lk -p 80 -e echo hello");
+    Shell(web->netns.get(), "timeout 60 busybox nc -ll -p 80 -e busybox echo hello");
     _exit(0);
   }
   ASSERT_TRUE(Eventually(
