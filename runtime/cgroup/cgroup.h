@@ -49,8 +49,11 @@ class Cgroup {
   // mounted.
   virtual int v2_fd() const = 0;
   // Open `tasks` files of the v1 hierarchies (O_WRONLY): the launched child writes "0" to each.
-  // Empty on pure v2. Borrowed: valid as long as this object.
+  // Empty on pure v2. Borrowed: valid until ReleaseTaskFds, Remove or the end of this object. -1
+  // where the file is missing: the launch must fail.
   virtual std::vector<int> v1_task_fds() const = 0;
+  // Closes what v1_task_fds opened (nine fds a container): after a launch.
+  virtual void ReleaseTaskFds() = 0;
   // All-or-nothing: on failure the values written so far are put back.
   virtual Status SetLimits(const CgroupLimits& limits) = 0;
   virtual Status SetDevices(const std::vector<DeviceRule>& allow) = 0;

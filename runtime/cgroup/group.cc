@@ -1,0 +1,122 @@
+#include "runtime/cgroup/group.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "runtime/base/files.h"
+#include "runtime/cgroup/apply_limits.h"
+#include "runtime/cgroup/devices.h"
+#include "runtime/cgroup/kill.h"
+#include "runtime/cgroup/parents.h"
+#include "runtime/cgroup/path.h"
+#include "runtime/cgroup/subtree.h"
+
+namespace crisp::runtime {
+namespace {
+
+// "name 12\n" lines, as in memory.events and memory.oom_control.
+StatusOr<uint64_t> Counter(absl::string_view text, absl::string_view name) {
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    uint64_t value = 0;
+    if (absl::ConsumePrefix(&line, name) && absl::ConsumePrefix(&line, " ") &&
+        absl::SimpleAtoi(line, &value)) {
+      return value;
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("no counter ", name));
+}
+
+}  // namespace
+
+Group::Group(std::shared_ptr<HostState> state, std::string path)
+    : state_(std::move(state)), path_(std::move(path)) {}
+
+Status Group::Attach() {
+  if (!state_->v2) return absl::OkStatus();
+  v2_dir_.Reset(
+      openat(state_->v2->root.get(), Below(path_, "").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  // Absent for one that was made before the v2 tree was mounted: then it is a v1 cgroup only.
+  if (v2_dir_.valid() || errno == ENOENT) return absl::OkStatus();
+  return ErrnoStatus(errno, "open cgroup ", state_->v2->mount_point, path_);
+}
+
+std::vector<int> Group::v1_task_fds() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (tasks_.empty()) {
+    for (const Hierarchy& h : state_->hierarchies) {
+      if (h.v2) continue;
+      tasks_.emplace_back(
+          openat(h.root.get(), Below(path_, "tasks").c_str(), O_WRONLY | O_CLOEXEC));
+      // A missing one stays -1 in the list, so that the launch fails instead of running outside.
+    }
+  }
+  std::vector<int> fds;
+  for (const UniqueFd& fd : tasks_) fds.push_back(fd.get());
+  return fds;
+}
+
+void Group::ReleaseTaskFds() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  tasks_.clear();
+}
+
+Status Group::SetLimits(const CgroupLimits& limits) {
+  ASSIGN_OR_RETURN(const std::vector<LimitWrite> writes,
+                   PlanLimits(limits, [&](const std::string& c) { return state_->KindOf(c); }));
+  std::vector<std::string> v2_controllers;
+  for (const LimitWrite& write : writes) {
+    if (state_->KindOf(write.controller) == ControllerKind::kV2 &&
+        (v2_controllers.empty() || v2_controllers.back() != write.controller)) {
+      v2_controllers.push_back(write.controller);
+    }
+  }
+  if (!v2_controllers.empty()) {  // beside v1 they are enabled only where a limit asks for them
+    RETURN_IF_ERROR(EnableControllers(*state_->v2, ParentOf(path_), v2_controllers));
+  }
+  return Annotate(ApplyLimits(*state_, path_, writes), "set limits of cgroup ", path_);
+}
+
+Status Group::SetDevices(const std::vector<DeviceRule>& allow) {
+  return ApplyDevices(*state_, path_, allow);
+}
+
+Status Group::Kill(int timeout_ms) { return KillCgroup(*state_, path_, timeout_ms); }
+
+StatusOr<bool> Group::Populated() const {
+  if (state_->v2) {
+    const StatusOr<std::string> events =
+        ReadFileAt(state_->v2->root.get(), Below(path_, "cgroup.events"));
+    if (events.ok()) return absl::StrContains(*events, "populated 1");
+    if (ErrnoOf(events.status()) != ENOENT || !state_->tracking) return events.status();
+  }
+  ASSIGN_OR_RETURN(const std::vector<pid_t> pids, PidsOf(*state_->tracking, path_));
+  return !pids.empty();
+}
+
+StatusOr<uint64_t> Group::OomKills() const {
+  const Hierarchy* h = state_->ForController("memory");
+  if (!h) return absl::FailedPreconditionError("count OOM kills: no memory controller");
+  const char* file = h->v2 ? "memory.events" : "memory.oom_control";
+  ASSIGN_OR_RETURN(const std::string text, ReadFileAt(h->root.get(), Below(path_, file)));
+  return Counter(text, "oom_kill");
+}
+
+StatusOr<std::vector<pid_t>> Group::Pids() const {
+  const bool v2 = v2_dir_.valid() || !state_->tracking;
+  return PidsOf(v2 ? *state_->v2 : *state_->tracking, path_);
+}
+
+Status Group::Remove() {
+  ReleaseTaskFds();
+  v2_dir_.Reset();
+  Status first;
+  for (const Hierarchy& h : state_->hierarchies) first.Update(RemoveSubtree(h, path_));
+  if (first.ok()) RemoveEmptyParents(*state_, path_);
+  return first;
+}
+
+}  // namespace crisp::runtime

@@ -1,0 +1,40 @@
+// One cgroup.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/cgroup/state.h"
+
+namespace crisp::runtime {
+
+class Group : public Cgroup {
+ public:
+  Group(std::shared_ptr<HostState> state, std::string path);
+
+  // Opens the v2 directory, where there is one.
+  Status Attach();
+
+  const std::string& path() const override { return path_; }
+  int v2_fd() const override { return v2_dir_.get(); }
+  std::vector<int> v1_task_fds() const override;
+  void ReleaseTaskFds() override;
+  Status SetLimits(const CgroupLimits& limits) override;
+  Status SetDevices(const std::vector<DeviceRule>& allow) override;
+  Status Kill(int timeout_ms) override;
+  StatusOr<bool> Populated() const override;
+  StatusOr<uint64_t> OomKills() const override;
+  StatusOr<std::vector<pid_t>> Pids() const override;
+  Status Remove() override;
+
+ private:
+  const std::shared_ptr<HostState> state_;
+  const std::string path_;
+  UniqueFd v2_dir_;
+  mutable std::mutex mutex_;
+  mutable std::vector<UniqueFd> tasks_;  // opened at the first use
+};
+
+}  // namespace crisp::runtime
