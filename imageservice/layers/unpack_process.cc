@@ -1,0 +1,220 @@
+#include "imageservice/layers/unpack_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "runtime/base/stages.h"
+#include "runtime/sys/clone.h"
+#include "runtime/sys/retry.h"
+
+namespace crisp::image {
+namespace {
+
+constexpr int64_t kNoProgressNanos = 60'000'000'000;
+constexpr int kPollMillis = 50;
+constexpr int kPipeSize = 1 << 20;
+constexpr size_t kMaxResult = 4096;
+
+// A write to a process that has given up must be EPIPE, not a signal to the daemon. Blocks SIGPIPE
+// for this thread and swallows the one that may be pending at the end.
+class SigpipeBlock {
+ public:
+  SigpipeBlock() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~SigpipeBlock() {
+    const timespec now{};
+    if (sigismember(&before_, SIGPIPE) == 0) {
+      while (sigtimedwait(&pipe_, nullptr, &now) < 0 && errno == EINTR) {
+      }
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  SigpipeBlock(const SigpipeBlock&) = delete;
+  SigpipeBlock& operator=(const SigpipeBlock&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+};
+
+// Waits for `events` in steps, so that a cancel is seen within 100 ms.
+Status WaitFor(int fd, short events, const std::function<bool()>& cancelled) {
+  const int64_t start = MonotonicNanos();
+  for (;;) {
+    pollfd item{fd, events, 0};
+    const int n = sys::Retry([&] { return poll(&item, 1, kPollMillis); });
+    if (n < 0) return ErrnoStatus(errno, "poll");
+    if (n > 0) return absl::OkStatus();
+    if (cancelled()) return absl::CancelledError("cancelled");
+    if (MonotonicNanos() - start > kNoProgressNanos) {
+      return absl::DeadlineExceededError("unpack layer: no progress for 60 s");
+    }
+  }
+}
+
+struct Pipe {
+  UniqueFd read, write;
+};
+
+StatusOr<Pipe> MakePipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+// Sets up fds 0, 1, 2 and 3 in the child; everything else is CLOEXEC.
+StatusOr<pid_t> Spawn(int unpacker, int input, int result, int directory,
+                      std::vector<std::string> arguments) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_adddup2(&actions, input, 0);
+  posix_spawn_file_actions_adddup2(&actions, result, 1);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, directory, 3);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  char* const environment[] = {nullptr};
+  pid_t pid = -1;
+  const std::string path = absl::StrCat("/proc/self/fd/", unpacker);
+  const int err = posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), environment);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (err != 0) return ErrnoStatus(err, "start crisp-unpack");
+  return pid;
+}
+
+// dup2 onto itself keeps CLOEXEC: the sources must lie above the targets.
+StatusOr<UniqueFd> Above(int fd) {
+  UniqueFd high(fcntl(fd, F_DUPFD_CLOEXEC, 10));
+  if (!high.valid()) return ErrnoStatus(errno, "dup");
+  return high;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<UnpackProcess>> UnpackProcess::Start(int unpacker, int directory,
+                                                              const UnpackRequest& request) {
+  auto process = std::unique_ptr<UnpackProcess>(new UnpackProcess());
+  ASSIGN_OR_RETURN(Pipe input, MakePipe());
+  ASSIGN_OR_RETURN(Pipe result, MakePipe());
+  fcntl(input.write.get(), F_SETPIPE_SZ, kPipeSize);  // best effort: fewer switches
+  ASSIGN_OR_RETURN(const UniqueFd child_input, Above(input.read.get()));
+  ASSIGN_OR_RETURN(const UniqueFd child_result, Above(result.write.get()));
+  ASSIGN_OR_RETURN(const UniqueFd child_directory, Above(directory));
+  ASSIGN_OR_RETURN(
+      process->pid_,
+      Spawn(unpacker, child_input.get(), child_result.get(), child_directory.get(),
+            {"crisp-unpack", request.compression, request.digest, absl::StrCat(request.size),
+             request.diff_id, absl::StrCat(request.reserve)}));
+  process->pidfd_.Reset(sys::PidfdOpen(process->pid_));
+  process->input_ = std::move(input.write);
+  process->result_ = std::move(result.read);
+  if (!process->pidfd_.valid()) return ErrnoStatus(errno, "pidfd_open");
+  if (fcntl(process->input_.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoStatus(errno, "fcntl");
+  return process;
+}
+
+UnpackProcess::~UnpackProcess() {
+  if (pid_ <= 0) return;
+  if (pidfd_.valid()) {
+    sys::PidfdSendSignal(pidfd_.get(), SIGKILL);
+  } else {
+    kill(pid_, SIGKILL);  // our child and not reaped yet: the number is still its own
+  }
+  sys::Retry([&] { return waitpid(pid_, nullptr, 0); });
+}
+
+Status UnpackProcess::Feed(absl::string_view bytes, const std::function<bool()>& cancelled) {
+  const SigpipeBlock block;
+  while (!bytes.empty()) {
+    const ssize_t n = sys::Retry([&] { return write(input_.get(), bytes.data(), bytes.size()); });
+    if (n > 0) {
+      bytes.remove_prefix(static_cast<size_t>(n));
+    } else if (n < 0 && errno == EAGAIN) {
+      RETURN_IF_ERROR(WaitFor(input_.get(), POLLOUT, cancelled));
+    } else {
+      return ErrnoStatus(errno, "write to crisp-unpack");
+    }
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<std::string> UnpackProcess::ReadResult(const std::function<bool()>& cancelled) {
+  std::string text;
+  while (text.size() < kMaxResult) {
+    RETURN_IF_ERROR(WaitFor(result_.get(), POLLIN, cancelled));
+    char buffer[kMaxResult];
+    const ssize_t n = sys::Retry([&] { return read(result_.get(), buffer, sizeof(buffer)); });
+    if (n < 0) return ErrnoStatus(errno, "read from crisp-unpack");
+    if (n == 0) break;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  return text;
+}
+
+StatusOr<UnpackCounters> UnpackProcess::Finish(const std::function<bool()>& cancelled) {
+  input_.Reset();
+  ASSIGN_OR_RETURN(const std::string line, ReadResult(cancelled));
+  int status = 0;
+  // It has said all it will say; one that closed its end and lives on must not hold us up.
+  if (line.empty()) {
+    RETURN_IF_ERROR(WaitFor(pidfd_.get(), POLLIN, cancelled));
+  } else {
+    sys::PidfdSendSignal(pidfd_.get(), SIGKILL);
+  }
+  sys::Retry([&] { return waitpid(pid_, &status, 0); });
+  pid_ = -1;
+  if (line.empty()) {
+    return absl::InternalError(absl::StrCat("crisp-unpack died without a verdict: ",
+                                            WIFSIGNALED(status)
+                                                ? absl::StrCat("signal ", WTERMSIG(status))
+                                                : absl::StrCat("exit code ", WEXITSTATUS(status))));
+  }
+  return Verdict(line);
+}
+
+// The process handled hostile bytes: its words are bounded and taken as data.
+StatusOr<UnpackCounters> UnpackProcess::Verdict(const std::string& line) {
+  absl::string_view rest = absl::StripTrailingAsciiWhitespace(line);
+  if (absl::ConsumePrefix(&rest, "bad ")) {
+    return absl::InvalidArgumentError(absl::CHexEscape(rest));
+  }
+  if (absl::ConsumePrefix(&rest, "sys ")) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(rest, absl::MaxSplits(' ', 1));
+    int err = EIO;
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &err)) err = EIO;
+    return ErrnoStatus(err, absl::CHexEscape(parts.back()));
+  }
+  UnpackCounters counters;
+  int opaque = 0;
+  const std::vector<absl::string_view> parts = absl::StrSplit(rest, ' ');
+  if (parts.size() != 5 || parts[0] != "ok" || !absl::SimpleAtoi(parts[1], &counters.entries) ||
+      !absl::SimpleAtoi(parts[2], &counters.bytes) ||
+      !absl::SimpleAtoi(parts[3], &counters.inodes) || !absl::SimpleAtoi(parts[4], &opaque)) {
+    return absl::InternalError("crisp-unpack gave a malformed verdict");
+  }
+  counters.opaque_root = opaque != 0;
+  return counters;
+}
+
+}  // namespace crisp::image
