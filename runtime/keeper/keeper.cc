@@ -16,6 +16,7 @@ namespace {
 constexpr int kEvents = 32;
 constexpr int kLogRounds = 8;  // streams per turn, so that a launch or an exit never waits long
 constexpr int kResolveTickMs = 20;
+constexpr int kRestMs = 1000;
 
 int64_t Nanos(clockid_t clock) {
   timespec now;
@@ -28,10 +29,11 @@ int64_t Nanos(clockid_t clock) {
 int64_t MonotonicNanos() { return Nanos(CLOCK_MONOTONIC); }
 int64_t WallNanos() { return Nanos(CLOCK_REALTIME); }
 
-int Keeper::Init(int listener, const LaunchFunctions& functions, bool exit_when_idle) {
+int Keeper::Init(int listener, Held* held, const LaunchFunctions& functions, bool exit_when_idle) {
   functions_ = &functions;
   exit_when_idle_ = exit_when_idle;
   listener_ = listener;
+  held_ = held;
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   log_epoll_ = epoll_create1(EPOLL_CLOEXEC);
   sigset_t child;
@@ -60,6 +62,7 @@ int Keeper::Run() {
     epoll_event events[kEvents];
     const int count = epoll_wait(epoll_, events, kEvents, TimeoutMs());
     if (count < 0 && errno != EINTR) return errno;
+    if (count == 0 && !pump_.rested()) pump_.Rest();
     for (int i = 0; i < count; ++i) OnEvent(events[i].data.u64, events[i].events);
     OnTimers();
     ReapStrangers();
@@ -107,6 +110,7 @@ int Keeper::TimeoutMs() const {
   const int64_t now = next == INT64_MAX ? 0 : MonotonicNanos();
   int64_t wait = next == INT64_MAX ? -1 : next <= now ? 0 : (next - now) / 1000000 + 1;
   if (unresolved_ > 0 && (wait < 0 || wait > kResolveTickMs)) wait = kResolveTickMs;
+  if (!pump_.rested() && (wait < 0 || wait > kRestMs)) wait = kRestMs;
   return static_cast<int>(wait > 60000 ? 60000 : wait);
 }
 

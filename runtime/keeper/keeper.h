@@ -19,8 +19,8 @@ namespace crisp::keeper {
 
 class Keeper {
  public:
-  // `listener`: a listening SOCK_SEQPACKET socket. Returns 0 or errno.
-  int Init(int listener, const LaunchFunctions& functions, bool exit_when_idle);
+  // `listener`: a listening SOCK_SEQPACKET socket; `held`: kSlots zeroed ones. Returns 0 or errno.
+  int Init(int listener, Held* held, const LaunchFunctions& functions, bool exit_when_idle);
   // Serves until it is idle (if so asked). Returns an errno otherwise.
   int Run();
 
@@ -115,7 +115,7 @@ class Keeper {
   LogPump pump_;
   LauncherPool launchers_;
   const LaunchFunctions* functions_ = nullptr;
-  Held held_[kSlots] = {};
+  Held* held_ = nullptr;  // kSlots of them
 };
 
 int64_t MonotonicNanos();

@@ -25,7 +25,8 @@ struct Arguments {
   int ready_fd = -1;
 };
 
-Keeper keeper;  // zeroed memory: a page exists once it is touched
+constinit Keeper keeper;
+Held held[kSlots];  // zeroed by the kernel: a page of it exists only once it is touched
 
 // stderr is /dev/null when the daemon starts us, the journal under systemd.
 int Fail(const char* what, int err) {
@@ -121,7 +122,7 @@ int Serve(const Arguments& arguments, const LaunchFunctions& functions) {
   const int listener = Listen(dir);
   if (listener < 0) return Fail("listen on keeper.sock", -listener);
   close(dir);
-  if (const int err = keeper.Init(listener, functions, arguments.exit_when_idle))
+  if (const int err = keeper.Init(listener, held, functions, arguments.exit_when_idle))
     return Fail("start", err);
   if (arguments.ready_fd >= 0) {
     if (write(arguments.ready_fd, "R", 1) != 1) return Fail("report ready", errno);

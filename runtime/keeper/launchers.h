@@ -89,7 +89,7 @@ class LauncherPool {
   static bool Kill(Launcher& launcher);
   void Replace();
 
-  Launcher launchers_[kMax];
+  Launcher launchers_[kMax] = {};
   int epoll_ = -1;
   uint64_t first_token_ = 0;
 };

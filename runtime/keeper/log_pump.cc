@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,8 +24,8 @@ constexpr int kMaxDrainRounds = 20;  // a pipe holds at most 1 MiB (fs.pipe-max-
 static_assert(kMaxLineLimit < kWindow, "an unfinished line must not fill the window");
 
 // Of the pump thread alone.
-char window_bytes[kWindow];
-char line_bytes[kWindow];
+alignas(4096) char window_bytes[kWindow];
+alignas(4096) char line_bytes[kWindow];
 static_assert(sizeof(line_bytes) >= kMaxLineLimit + kLineOverhead);
 
 int64_t WallNanos() {
@@ -162,6 +163,12 @@ int LogPump::Discard(int pipe, Slot* slot) {
   return moved;
 }
 
+void LogPump::Rest() {
+  madvise(window_bytes, sizeof(window_bytes), MADV_DONTNEED);
+  madvise(line_bytes, sizeof(line_bytes), MADV_DONTNEED);
+  rested_ = true;
+}
+
 void LogPump::Process(uint32_t stream, Slot& slot, Held& held, bool final) {
   while (ProcessWindow(stream, slot, held, final)) {
   }
@@ -172,6 +179,7 @@ bool LogPump::ProcessWindow(uint32_t stream, Slot& slot, Held& held, bool final)
   const uint64_t left = held.staged[stream] - begin;
   if (left == 0) return false;
   const size_t size = left < kWindow ? static_cast<size_t>(left) : kWindow;
+  rested_ = false;
   if (!ReadAt(held.Get(StageRole(stream)), window_bytes, size, begin)) return false;
   const size_t writable = WritableBytes(window_bytes, size, slot.max_line, final && size == left);
   if (writable == 0) return false;
@@ -231,6 +239,7 @@ void LogPump::CommitBatch(Slot& slot) {
 void LogPump::FinishBatch(Slot& slot, Held& held) {
   LogBatch& batch = slot.batch;
   if (batch.phase.load() == BatchPhase::kRecorded) {
+    rested_ = false;
     const uint64_t size = batch.end - batch.begin;
     const int stage = held.Get(StageRole(batch.stream & 1));
     const bool readable = size <= kWindow && stage >= 0 &&

@@ -28,6 +28,9 @@ class LogPump {
   void Drain(Slot& slot, Held& held);
   // Drain, then write an unfinished line as the end of the stream would.
   void Stop(Slot& slot, Held& held);
+  // Nothing was pumped for a while: gives the buffers' memory back until they are used again.
+  void Rest();
+  bool rested() const { return rested_; }
   // From now on lines go to `log` (owned now; -1: dropped) at `offset`.
   void SetLog(Slot& slot, Held& held, int log, uint64_t offset, uint32_t generation);
 
@@ -47,6 +50,7 @@ class LogPump {
 
   int epoll_ = -1;
   int null_ = -1;
+  bool rested_ = true;
 };
 
 }  // namespace crisp::keeper

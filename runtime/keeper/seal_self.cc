@@ -1,9 +1,11 @@
 #include "runtime/keeper/seal_self.h"
 
 #include <fcntl.h>
+#include <link.h>
+#include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,10 +28,20 @@ int MakeCopy() {
   return memfd_create("crisp-keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
-bool CopyAll(int from, int to) {
-  struct stat info;
-  if (fstat(from, &info) != 0) return false;
-  for (off_t left = info.st_size; left > 0;) {
+// How much of the file the kernel loads. What follows (symbols, debug information) would only take
+// memory.
+off_t LoadedSize() {
+  const auto* header = reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR));
+  uint64_t end = 0;
+  for (unsigned long i = 0; i < getauxval(AT_PHNUM); ++i) {
+    const uint64_t mine = header[i].p_offset + header[i].p_filesz;
+    if (header[i].p_type == PT_LOAD && mine > end) end = mine;
+  }
+  return static_cast<off_t>(end);
+}
+
+bool CopyLoaded(int from, int to) {
+  for (off_t left = LoadedSize(); left > 0;) {
     const ssize_t n =
         sys::Retry([&] { return sendfile(to, from, nullptr, static_cast<size_t>(left)); });
     if (n <= 0) return false;
@@ -47,7 +59,7 @@ int RunFromSealedCopy(char** argv) {
   if (seals >= 0 && (seals & kSeals) == kSeals) return 0;
   UniqueFd copy(MakeCopy());
   if (!copy.valid()) return errno;
-  if (!CopyAll(self.get(), copy.get())) return errno ? errno : EIO;
+  if (!CopyLoaded(self.get(), copy.get())) return errno ? errno : EIO;
   if (fcntl(copy.get(), F_ADD_SEALS, kSeals) != 0) return errno;
   char* const no_environment[] = {nullptr};
   fexecve(copy.get(), argv, no_environment);

@@ -1,5 +1,6 @@
 // The keeper's own memory, with 100 containers that have written and are running.
 #include <signal.h>
+#include <unistd.h>
 
 #include <sstream>
 
@@ -10,6 +11,7 @@ namespace crisp::keeper {
 namespace {
 
 constexpr int kContainers = 100;
+constexpr long kMostKb = 1024;
 
 long Field(pid_t pid, const std::string& name) {
   std::istringstream text(*ReadFile("/proc/" + std::to_string(pid) + "/smaps_rollup"));
@@ -29,13 +31,15 @@ TEST_F(MemoryTest, LessThanAMegabyteForAHundredContainers) {
     ASSERT_TRUE(client_->FlushLog(id, 1000).ok());
   }
   const pid_t keeper = client_->keeper_pid();
+  // It gives its buffers back when it has been quiet for a second.
+  for (int i = 0; i < 100 && Field(keeper, "Rss") >= kMostKb; ++i) usleep(100000);
   const long rss = Field(keeper, "Rss"), pss = Field(keeper, "Pss");
   const long dirty = Field(keeper, "Private_Dirty");
   printf("keeper with %d containers: Rss %ld kB, Pss %ld kB, private dirty %ld kB\n", kContainers,
          rss, pss, dirty);
   RecordProperty("rss_kb", static_cast<int>(rss));
   EXPECT_GT(rss, 0);
-  EXPECT_LT(rss, 1024);
+  EXPECT_LT(rss, kMostKb);
   for (int i = 0; i < kContainers; ++i) {
     const std::string id = "c" + std::to_string(i);
     EXPECT_TRUE(client_->Signal(id, SIGKILL).ok());

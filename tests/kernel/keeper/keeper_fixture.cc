@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <regex>
 
+#include "absl/strings/ascii.h"
 #include "runtime/base/files.h"
 #include "runtime/sys/clone.h"
 
@@ -28,9 +28,21 @@ bool WaitDead(int pidfd, int seconds) {
   return poll(&entry, 1, seconds * 1000) > 0;
 }
 
+namespace {
+
+// "0" stands for any digit.
+bool IsTime(const std::string& text) {
+  static constexpr char kShape[] = "0000-00-00T00:00:00.000000000Z";
+  for (size_t i = 0; i < sizeof(kShape) - 1; ++i)
+    if (kShape[i] == '0' ? !absl::ascii_isdigit(static_cast<unsigned char>(text[i]))
+                         : kShape[i] != text[i])
+      return false;
+  return true;
+}
+
+}  // namespace
+
 std::vector<LogRecord> ParseLog(const std::string& log) {
-  static const std::regex kTime(
-      "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z");
   std::vector<LogRecord> records;
   size_t at = 0;
   while (at < log.size()) {
@@ -46,9 +58,9 @@ std::vector<LogRecord> ParseLog(const std::string& log) {
       break;
     }
     LogRecord record{line.substr(0, 30), line.substr(31, 6), line.substr(38, 1), line.substr(40)};
-    EXPECT_TRUE(std::regex_match(record.time, kTime)) << record.time;
-    EXPECT_TRUE(record.stream == "stdout" || record.stream == "stderr") << record.stream;
-    EXPECT_TRUE(record.tag == "F" || record.tag == "P") << record.tag;
+    const bool good = IsTime(record.time) && (record.tag == "F" || record.tag == "P") &&
+                      (record.stream == "stdout" || record.stream == "stderr");
+    if (!good) ADD_FAILURE() << "bad log line: " << line.substr(0, 60);
     records.push_back(std::move(record));
   }
   return records;
