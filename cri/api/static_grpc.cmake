@@ -4,6 +4,7 @@
 #   crisp_grpc       server and client without TLS: the CRI is a unix socket
 # Debian's CMake packages name the shared objects of Abseil; the archives lie beside them. Both in
 # one process would be two copies of every Abseil object, so all imported targets are turned.
+set(absl_archives)
 get_property(imported DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTY IMPORTED_TARGETS)
 foreach(target ${imported})
   if(NOT target MATCHES "^absl::")
@@ -14,6 +15,7 @@ foreach(target ${imported})
     string(REGEX REPLACE "\\.so(\\.[0-9]+)*$" ".a" archive ${shared})
     if(EXISTS ${archive})
       set_target_properties(${target} PROPERTIES IMPORTED_LOCATION_NONE ${archive})
+      list(APPEND absl_archives ${archive})
     endif()
   endif()
 endforeach()
@@ -25,7 +27,8 @@ set(Protobuf_LIBRARY_DEBUG ${PROTOBUF_ARCHIVE} CACHE FILEPATH "libprotobuf.a" FO
 add_library(crisp_protobuf INTERFACE)
 target_link_libraries(crisp_protobuf INTERFACE ${PROTOBUF_ARCHIVE} ZLIB::ZLIB Threads::Threads)
 
-# pkg-config --static grpc++_unsecure forgets upb, re2, address_sorting and cares.
+# pkg-config --static grpc++_unsecure forgets upb, re2, address_sorting and cares. CMake takes
+# Abseil's targets for shared objects and does not order them as archives: the group does.
 set(archives)
 foreach(name grpc++_unsecure grpc_unsecure gpr upb re2 address_sorting cares)
   find_library(ARCHIVE_${name} lib${name}.a REQUIRED)
@@ -33,8 +36,5 @@ foreach(name grpc++_unsecure grpc_unsecure gpr upb re2 address_sorting cares)
 endforeach()
 add_library(crisp_grpc INTERFACE)
 target_link_libraries(crisp_grpc INTERFACE
-  -Wl,--start-group ${archives} -Wl,--end-group crisp_protobuf
-  absl::any_invocable absl::base absl::bind_front absl::cord absl::flat_hash_map
-  absl::flat_hash_set absl::hash absl::inlined_vector absl::optional absl::random_random
-  absl::span absl::status absl::statusor absl::str_format absl::strings absl::synchronization
-  absl::time absl::variant)
+  "-Wl,--start-group" ${archives} ${absl_archives} "-Wl,--end-group" ${ZLIB_LIBRARIES}
+  crisp_protobuf)
