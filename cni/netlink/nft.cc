@@ -223,6 +223,16 @@ Status InstallNftTable(NlSocket& socket, const NftTable& table,
   return Commit(socket, batch, absl::StrCat("install nftables table ", table.name));
 }
 
+Status CreateNftTable(NlSocket& socket, const NftTable& table) {
+  NlBatch batch;
+  BeginTransaction(batch);
+  batch.Begin(Type(NFT_MSG_NEWTABLE), NLM_F_CREATE | NLM_F_EXCL, Header());
+  batch.PutString(NFTA_TABLE_NAME, table.name);
+  AppendContent(batch, table);
+  const Status status = Commit(socket, batch, absl::StrCat("make nftables table ", table.name));
+  return ErrnoOf(status) == EEXIST ? absl::OkStatus() : status;
+}
+
 Status DeleteNftTable(NlSocket& socket, const std::string& name) {
   NlBatch batch;
   BeginTransaction(batch);

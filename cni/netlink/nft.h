@@ -36,6 +36,8 @@ struct NftTable {
 // Replaces the whole table in one transaction: at no moment is a rule missing.
 Status InstallNftTable(NlSocket& socket, const NftTable& table,
                        const std::vector<PortForward>& forwards);
+// Makes it if there is none of that name; leaves one that exists as it is.
+Status CreateNftTable(NlSocket& socket, const NftTable& table);
 Status DeleteNftTable(NlSocket& socket, const std::string& name);
 // True if the table stands with all its rules (`nft flush ruleset` of somebody else takes them).
 StatusOr<bool> NftTableIntact(NlSocket& socket, const NftTable& table);
