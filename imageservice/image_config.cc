@@ -30,6 +30,10 @@ StatusOr<std::vector<std::string>> TextList(const Json& object, const char* key)
   std::vector<std::string> list;
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return list;
+  if (found->is_string() && IsCleanText(found->get_ref<const std::string&>())) {
+    list.push_back(found->get<std::string>());  // as old Docker images have it
+    return list;
+  }
   if (!found->is_array() || found->size() > kMaxItems) {
     return Bad(absl::StrCat(key, " is not a list of at most 4096 strings"));
   }

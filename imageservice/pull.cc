@@ -1,5 +1,8 @@
 #include "imageservice/pull.h"
 
+#include <malloc.h>
+#include <string.h>
+
 #include <chrono>
 
 #include "imageservice/assemble.h"
@@ -103,6 +106,7 @@ void Puller::Run(const JobPtr& job) {
                               &job->auth.registry_token}) {
     Wipe(secret);
   }
+  malloc_trim(0);  // buffers of connections and manifests: an idle daemon gives them back
   const std::lock_guard<std::mutex> lock(mutex_);
   job->result = std::move(result);
   job->done = true;

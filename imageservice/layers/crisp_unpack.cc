@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <string>
@@ -35,8 +36,9 @@ bool ParseArguments(int argc, char** argv, UnpackRequest* request) {
 
 Outcome Run(const UnpackRequest& request, UnpackCounters* counters) {
   umask(0);
-  signal(SIGXFSZ, SIG_IGN);                   // a file beyond RLIMIT_FSIZE is EFBIG
-  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // the daemon dies: the layer is of no use
+  syscall(SYS_close_range, kLayer + 1, ~0U, 0);  // whatever else was inherited
+  signal(SIGXFSZ, SIG_IGN);                      // a file beyond RLIMIT_FSIZE is EFBIG
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);     // the daemon dies: the layer is of no use
   OUTCOME_TRY(EnterLayerRoot(kLayer));
   close(kLayer);
   const int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

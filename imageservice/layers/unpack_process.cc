@@ -121,9 +121,10 @@ StatusOr<std::unique_ptr<UnpackProcess>> UnpackProcess::Start(int unpacker, int 
   ASSIGN_OR_RETURN(const UniqueFd child_input, Above(input.read.get()));
   ASSIGN_OR_RETURN(const UniqueFd child_result, Above(result.write.get()));
   ASSIGN_OR_RETURN(const UniqueFd child_directory, Above(directory));
+  ASSIGN_OR_RETURN(const UniqueFd program, Above(unpacker));
   ASSIGN_OR_RETURN(
       process->pid_,
-      Spawn(unpacker, child_input.get(), child_result.get(), child_directory.get(),
+      Spawn(program.get(), child_input.get(), child_result.get(), child_directory.get(),
             {"crisp-unpack", request.compression, request.digest, absl::StrCat(request.size),
              request.diff_id, absl::StrCat(request.reserve)}));
   process->pidfd_.Reset(sys::PidfdOpen(process->pid_));
