@@ -151,7 +151,12 @@ StatusOr<Attachment> NetworkManager::TakeAttachment(LiveNetwork& network) {
     worker_->Wake();
     return std::move(*ready);
   }
-  return network.Make(kAddressWaitMs);
+  StatusOr<Attachment> made = network.Make(kAddressWaitMs);
+  if (!absl::IsResourceExhausted(made.status())) return made;
+  // The pool may have, or be about to have, the last address.
+  if (std::optional<Attachment> ready = pool_.TakeComing(&network, kAddressWaitMs))
+    return std::move(*ready);
+  return made;
 }
 
 StatusOr<Lease> NetworkManager::AddToBridge(LiveNetwork& network, const PodIdentity& pod) {

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <limits>
 
+#include "runtime/base/pending.h"
 #include "runtime/base/stages.h"
 #include "runtime/sys/retry.h"
 
@@ -131,6 +132,8 @@ void NetworkWorker::FillPool() {
   const std::shared_ptr<LiveNetwork> network = parts_.network();
   const int64_t now = MonotonicNanos();
   if (!network || now < refill_not_before_ || now < parts_.pool->RefillAt(network.get())) return;
+  parts_.pool->BeginMaking();
+  const Pending done([this] { parts_.pool->EndMaking(); });
   StatusOr<Attachment> attachment = network->Make(0);
   if (!attachment.ok()) {
     refill_not_before_ = now + kRefillPauseNanos;

@@ -93,6 +93,21 @@ void DeleteLink(NlSocket& host, const std::string& name) {
   host.Transact(batch, "delete link").IgnoreError();
 }
 
+// A bridge port needs no link-local address; with 1000 pods those cost more than all the rest.
+Status CreateVeth(NlSocket& host, const VethLink& veth) {
+  const std::string what = absl::StrCat("make veth ", veth.host_name);
+  const bool link_local = veth.master == 0;
+  NlBatch batch;
+  AppendCreateVeth(batch, veth);
+  AppendFinishVeth(batch, veth, link_local);
+  const Status status = host.Transact(batch, what);
+  // A kernel without IPv6, or an MTU below 1280: it is made, but not finished.
+  if (link_local || ErrnoOf(status) != EAFNOSUPPORT) return status;
+  NlBatch finish;
+  AppendFinishVeth(finish, veth, true);
+  return host.Transact(finish, what);
+}
+
 void AppendPodRoutes(NlBatch& batch, int index, const BridgeNetwork& network,
                      const std::vector<IpPrefix>& addresses) {
   for (const IpPrefix& address : addresses) {
@@ -184,9 +199,7 @@ Status PlugCable(NlSocket& host, NlSocket& pod, int netns_fd, int bridge_index,
   veth.mtu = network.mtu;
   veth.hairpin = network.hairpin;
   veth.isolated = network.isolated;
-  NlBatch create;
-  AppendCreateVeth(create, veth);
-  RETURN_IF_ERROR(host.Transact(create, absl::StrCat("make veth ", veth.host_name)));
+  RETURN_IF_ERROR(CreateVeth(host, veth));
 
   ASSIGN_OR_RETURN(const Link eth0, GetLink(pod, cable->pod_name));
   cable->mac = eth0.mac;

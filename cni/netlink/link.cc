@@ -65,6 +65,13 @@ void AppendChangeLink(NlBatch& batch, const std::string& name, uint32_t flags) {
   batch.PutString(IFLA_IFNAME, name);
 }
 
+// A bridge port needs no address of its own; with it come address detection and multicast joins.
+void AppendNoLinkLocal(NlBatch& batch) {
+  NlNest spec(batch, IFLA_AF_SPEC);
+  NlNest inet6(batch, AF_INET6);
+  batch.PutU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+}
+
 ifaddrmsg AddressHeader(int link_index, const IpPrefix& address) {
   ifaddrmsg header{};
   header.ifa_family = static_cast<uint8_t>(address.ip.family);
@@ -193,16 +200,16 @@ void AppendCreateBridge(NlBatch& batch, const BridgeLink& bridge) {
 }
 
 void AppendCreateVeth(NlBatch& batch, const VethLink& veth) {
-  ifinfomsg header{};
-  header.ifi_flags = IFF_UP;
-  header.ifi_change = IFF_UP;
-  batch.Begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, header);
+  batch.Begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
   batch.PutString(IFLA_IFNAME, veth.host_name);
   if (veth.master != 0) batch.PutU32(IFLA_MASTER, static_cast<uint32_t>(veth.master));
   if (veth.mtu != 0) batch.PutU32(IFLA_MTU, veth.mtu);
   AppendPeer(batch, veth);
-  if (veth.alias.empty() && !veth.hairpin && !veth.isolated) return;
-  AppendChangeLink(batch, veth.host_name, 0);
+}
+
+void AppendFinishVeth(NlBatch& batch, const VethLink& veth, bool link_local) {
+  AppendChangeLink(batch, veth.host_name, IFF_UP);
+  if (!link_local) AppendNoLinkLocal(batch);
   if (!veth.alias.empty()) batch.PutString(IFLA_IFALIAS, veth.alias);
   AppendPortOptions(batch, veth);
 }

@@ -54,10 +54,13 @@ struct VethLink {
   uint32_t mtu = 0;
   bool hairpin = false, isolated = false;
 };
-// ONE message makes both ends, the peer inside its namespace and the host end enslaved and up
-// (moving a finished peer costs 30 ms); a second one in the same send sets what a creating message
-// ignores.
+// ONE message makes both ends, the peer inside its namespace and the host end enslaved (moving a
+// finished peer costs 30 ms).
 void AppendCreateVeth(NlBatch& batch, const VethLink& veth);
+// What a creating message ignores, in the same send: alias and port options; then the host end goes
+// up. Without `link_local` it gets no IPv6 address (EAFNOSUPPORT where the link has no IPv6 at
+// all).
+void AppendFinishVeth(NlBatch& batch, const VethLink& veth, bool link_local);
 
 void AppendDeleteLink(NlBatch& batch, const std::string& name);
 void AppendSetLinkUp(NlBatch& batch, const std::string& name);

@@ -1,5 +1,6 @@
 #include "cni/pool/cable_pool.h"
 
+#include <chrono>
 #include <limits>
 
 #include "runtime/base/stages.h"
@@ -13,13 +14,35 @@ constexpr int64_t kQuietNanos = 20'000'000;
 
 }  // namespace
 
-std::optional<Attachment> CablePool::Take(const LiveNetwork* network) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+std::optional<Attachment> CablePool::TakeLocked(const LiveNetwork* network) {
   if (network != network_ || ready_.empty()) return std::nullopt;
   Attachment attachment = std::move(ready_.front());
   ready_.pop_front();
   last_take_ = MonotonicNanos();
   return attachment;
+}
+
+std::optional<Attachment> CablePool::Take(const LiveNetwork* network) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return TakeLocked(network);
+}
+
+std::optional<Attachment> CablePool::TakeComing(const LiveNetwork* network, int timeout_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                    [&] { return !ready_.empty() || making_ == 0; });
+  return TakeLocked(network);
+}
+
+void CablePool::BeginMaking() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++making_;
+}
+
+void CablePool::EndMaking() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --making_;
+  changed_.notify_all();
 }
 
 bool CablePool::WantsLocked(const LiveNetwork* network) const {
@@ -30,6 +53,7 @@ bool CablePool::Put(const LiveNetwork* network, Attachment* attachment) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!WantsLocked(network)) return false;
   ready_.push_back(std::move(*attachment));
+  changed_.notify_all();
   return true;
 }
 

@@ -2,6 +2,7 @@
 // given out once and never comes back. Thread-safe.
 #pragma once
 
+#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,12 @@ class CablePool {
  public:
   // One of `network`, if there is any.
   std::optional<Attachment> Take(const LiveNetwork* network);
+  // Like Take, but waits for one that is being made, if there is: it may hold the last address.
+  std::optional<Attachment> TakeComing(const LiveNetwork* network, int timeout_ms);
+
+  // Around the making of one.
+  void BeginMaking();
+  void EndMaking();
   // False: not wanted any more (full, stopped or another network's turn); the caller unmakes it.
   bool Put(const LiveNetwork* network, Attachment* attachment);
   // From now on `size` attachments of `network` (nullptr: none) are kept; returns the old ones.
@@ -38,12 +45,15 @@ class CablePool {
 
  private:
   bool WantsLocked(const LiveNetwork* network) const;
+  std::optional<Attachment> TakeLocked(const LiveNetwork* network);
 
   mutable std::mutex mutex_;
   size_t size_ = 0;
   const LiveNetwork* network_ = nullptr;
   std::deque<Attachment> ready_;
   int64_t last_take_ = 0;
+  int making_ = 0;
+  std::condition_variable changed_;
 };
 
 }  // namespace crisp::cni

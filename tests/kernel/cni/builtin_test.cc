@@ -1,4 +1,5 @@
 // The built-in network against the real kernel.
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <set>
@@ -357,6 +358,67 @@ TEST_F(BuiltinTest, BadPortsAreRefused) {
     EXPECT_EQ(network->Add(pod).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(network->addresses_in_use(), 0u);
+}
+
+TEST_F(BuiltinTest, AnMtuTooSmallForIpv6) {
+  WriteConf("10-x.conflist", R"({"cniVersion":"1.0.0","name":"x","plugins":[{"type":"bridge",
+    "bridge":"x0","isDefaultGateway":true,"mtu":1000,"hairpinMode":true,"portIsolation":true,
+    "ipam":{"type":"host-local","dataDir":"/nowhere","subnet":"10.99.0.0/24"}}]})");
+  auto network = OpenNetwork(Options());
+  StatusOr<Lease> lease = network->Add(Pod("a"));
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  EXPECT_EQ(Shell(lease->netns.get(), Ping("10.99.0.1")), 0);
+  std::string out;
+  Shell(-1, "ip -d link show master x0", &out);
+  for (const char* word : {"mtu 1000", "hairpin on", "isolated on", "alias crisp "})
+    EXPECT_NE(out.find(word), std::string::npos) << word << " in " << out;
+}
+
+// CVE-2020-10749: a pod with CAP_NET_RAW says that it is an IPv6 router.
+TEST_F(BuiltinTest, NoInterfaceHasIpv6InAnIpv4Network) {
+  auto network = OpenNetwork(Options());
+  StatusOr<Lease> a = network->Add(Pod("a")), b = network->Add(Pod("b"));
+  ASSERT_TRUE(a.ok() && b.ok());
+  std::string out;
+  Shell(-1, "ip -6 -o addr show scope link; ip -6 route show dev cni0", &out);
+  EXPECT_EQ(out, "") << "neither bridge nor cables have an address to receive it";
+  for (const int netns : {a->netns.get(), b->netns.get()}) {
+    Shell(netns,
+          "ip -6 -o addr; cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6 "
+          "/proc/sys/net/ipv6/conf/eth0/accept_ra /proc/sys/net/ipv6/conf/lo/disable_ipv6",
+          &out);
+    EXPECT_EQ(out, "1\n0\n1\n");
+  }
+}
+
+// Another runtime on the node uses the same host-local folder.
+TEST_F(BuiltinTest, AddressesReservedByOthersOnDiskAreLeftOut) {
+  ASSERT_EQ(Shell(-1, "mkdir -p " + root_ + "/ipam/x && touch " + root_ + "/ipam/x/10.99.0.2"), 0);
+  WriteConf("10-x.conflist", R"({"cniVersion":"1.0.0","name":"x","plugins":[{"type":"bridge",
+    "bridge":"x0","ipam":{"type":"host-local","dataDir":")" +
+                                 root_ + R"(/ipam","subnet":"10.99.0.0/24"}}]})");
+  auto network = OpenNetwork(Options());
+  StatusOr<Lease> lease = network->Add(Pod("a"));
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  EXPECT_EQ(lease->ips[0], "10.99.0.3");
+}
+
+TEST_F(BuiltinTest, NoMoreNamespacesIsAnErrorThatLeavesNothing) {
+  auto network = OpenNetwork(Options());
+  StatusOr<Lease> first = network->Add(Pod("first"));
+  ASSERT_TRUE(first.ok());
+  rlimit old{}, low{};
+  getrlimit(RLIMIT_NOFILE, &old);
+  low = old;
+  low.rlim_cur = static_cast<rlim_t>(CountOpenFds() - 1);
+  setrlimit(RLIMIT_NOFILE, &low);
+  const StatusOr<Lease> lease = network->Add(Pod("a"));
+  setrlimit(RLIMIT_NOFILE, &old);
+  EXPECT_EQ(lease.status().code(), absl::StatusCode::kResourceExhausted) << lease.status();
+  EXPECT_TRUE(network->Quiesce(5000));
+  EXPECT_EQ(network->addresses_in_use(), 1u);
+  EXPECT_EQ(CountLinks(": cr"), 1);
+  EXPECT_TRUE(network->Add(Pod("a")).ok());
 }
 
 // Prints figures; checks none of them.
