@@ -24,7 +24,8 @@ class ExitBoard {
   void Post(const keeper::ExitEvent& event);
   // `handle` answers whether the id is a container's; all other exits wait for TakeExec.
   void Start(std::function<bool(const keeper::ExitEvent&)> handle);
-  // Ends the thread; what is still queued stays with the keeper, which repeats it to the next daemon.
+  // Ends the thread; what is still queued stays with the keeper, which repeats it to the next
+  // daemon.
   void Stop();
   // The wait(2) status of an exec. DEADLINE_EXCEEDED after `timeout_ms` (< 0: no limit).
   StatusOr<int> TakeExec(const std::string& exec_id, int timeout_ms);

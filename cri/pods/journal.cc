@@ -84,11 +84,32 @@ Status Journal::Append(const records::Record& record) {
   return absl::OkStatus();
 }
 
-Status Journal::CompactIfLarge(const std::function<std::vector<records::Record>()>& live) {
+FoldedRecords FoldRecords(const std::vector<records::Record>& all) {
+  FoldedRecords folded;
+  for (const records::Record& record : all) {
+    if (record.has_pod()) folded.pods[record.pod().id()] = record.pod();
+    if (record.has_container()) folded.containers[record.container().id()] = record.container();
+    if (!record.removed_pod().empty()) folded.pods.erase(record.removed_pod());
+    if (!record.removed_container().empty()) folded.containers.erase(record.removed_container());
+  }
+  return folded;
+}
+
+Status Journal::CompactIfLarge() {
   std::lock_guard<std::mutex> lock(mu_);
   if (size_ < compact_at_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string grown, ReadFileAt(dir_.get(), "journal", kMaxJournalBytes));
+  const FoldedRecords folded = FoldRecords(ReplayJournal(grown).records);
   std::string bytes;
-  for (const records::Record& record : live()) bytes += Encode(record);
+  records::Record record;
+  for (const auto& [id, pod] : folded.pods) {
+    *record.mutable_pod() = pod;
+    bytes += Encode(record);
+  }
+  for (const auto& [id, container] : folded.containers) {
+    *record.mutable_container() = container;
+    bytes += Encode(record);
+  }
   RETURN_IF_ERROR(WriteFileAtomic(dir_.get(), "journal", bytes, 0600, /*sync=*/false));
   UniqueFd file(openat(dir_.get(), "journal", O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
   if (!file.valid()) return ErrnoStatus(errno, "reopen journal");

@@ -5,18 +5,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "cri/pods/records.pb.h"
 #include "runtime/base/status.h"
 #include "runtime/sys/fd.h"
-
-namespace crisp::records {
-class Record;
-}
 
 namespace crisp::cri {
 
@@ -31,6 +28,13 @@ struct JournalReplay {
 // Pure: reads what is whole, stops at the first record that is not.
 JournalReplay ReplayJournal(absl::string_view bytes);
 
+// The last record of each object; a removal ends it.
+struct FoldedRecords {
+  std::map<std::string, records::Pod> pods;
+  std::map<std::string, records::Container> containers;
+};
+FoldedRecords FoldRecords(const std::vector<records::Record>& all);
+
 class Journal {
  public:
   // Opens or creates <state_dir>/journal, cuts a torn tail, and gives what it held.
@@ -39,10 +43,10 @@ class Journal {
 
   Status Append(const records::Record& record);
 
-  // Rewrites the file to `live` records once it has grown to several times their size (checked at
-  // each call). Appends from other threads wait meanwhile; `live` is called under the journal's
-  // lock.
-  Status CompactIfLarge(const std::function<std::vector<records::Record>()>& live);
+  // Rewrites the file to the last record of each living object once it has grown to four times what
+  // it was after the last rewrite. Works on the file alone (no object's lock), so appends wait for
+  // some milliseconds: the janitor's call.
+  Status CompactIfLarge();
 
  private:
   Journal(UniqueFd dir, UniqueFd file, uint64_t size)

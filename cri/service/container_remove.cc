@@ -58,7 +58,8 @@ void QueueDestroy(Janitor& janitor, Journal& journal, const runtime::RuntimeCont
     RETURN_IF_ERROR(runtime::DestroyContainer(id, cgroup_parent, context));
     records::Record record;
     record.set_removed_container(id);
-    return journal.Append(record);
+    RETURN_IF_ERROR(journal.Append(record));
+    return journal.CompactIfLarge();
   });
 }
 

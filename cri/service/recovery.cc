@@ -12,27 +12,6 @@
 namespace crisp::cri {
 namespace {
 
-struct Folded {
-  std::map<std::string, records::Pod> pods;
-  std::map<std::string, records::Container> containers;
-  std::set<std::string> cgroup_parents;
-};
-
-// The last record of an id wins; a removal ends it.
-Folded Fold(const std::vector<records::Record>& all) {
-  Folded folded;
-  for (const records::Record& record : all) {
-    if (record.has_pod()) folded.pods[record.pod().id()] = record.pod();
-    if (record.has_container()) {
-      folded.containers[record.container().id()] = record.container();
-      folded.cgroup_parents.insert(record.container().cgroup_parent());
-    }
-    if (!record.removed_pod().empty()) folded.pods.erase(record.removed_pod());
-    if (!record.removed_container().empty()) folded.containers.erase(record.removed_container());
-  }
-  return folded;
-}
-
 // What the keeper holds, taken out piece by piece; the rest belongs to nobody.
 struct Held {
   std::map<std::string, keeper::HeldPod> pods;
@@ -172,12 +151,15 @@ void RestoreContainer(const records::Container& record, Held& held, const Servic
 }
 
 // What carries an id that no record knows: made, and never recorded.
-int Sweep(const Folded& folded, Held& held, const ServiceParts& parts) {
+int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
+          const ServiceParts& parts) {
   std::map<std::string, std::string> unknown;  // id -> cgroup parent
   for (auto& [id, pod] : held.pods) parts.runtime.keeper->Drop(id);
   for (auto& [id, container] : held.containers) unknown[id] = "";
-  std::set<std::string> parents = folded.cgroup_parents;
-  parents.insert("");
+  std::set<std::string> parents = {""};
+  for (const records::Record& record : replay.records) {
+    if (record.has_container()) parents.insert(record.container().cgroup_parent());
+  }
   for (const std::string& parent : parents) {
     const auto paths = parts.runtime.cgroups->ListIds(parent);
     if (!paths.ok()) continue;
@@ -202,12 +184,12 @@ int Sweep(const Folded& folded, Held& held, const ServiceParts& parts) {
 
 StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts) {
   RecoveryReport report;
-  const Folded folded = Fold(replay.records);
+  const FoldedRecords folded = FoldRecords(replay.records);
   ASSIGN_OR_RETURN(Held held, AskKeeper(*parts.runtime.keeper));
   for (const auto& [id, record] : folded.pods) RestorePod(record, held, parts);
   for (const auto& [id, record] : folded.containers) RestoreContainer(record, held, parts, &report);
   RETURN_IF_ERROR(parts.network->Sweep());
-  report.swept = Sweep(folded, held, parts);
+  report.swept = Sweep(replay, folded, held, parts);
   report.pods = static_cast<int>(parts.pods->Pods().size());
   report.containers = static_cast<int>(parts.pods->Containers().size());
   return report;

@@ -96,18 +96,22 @@ TEST_F(JournalTest, AFlippedBitEndsTheReplay) {
   }
 }
 
-TEST_F(JournalTest, CompactionKeepsTheLiveRecords) {
+TEST_F(JournalTest, CompactionKeepsTheLastRecordOfTheLiving) {
   JournalReplay replay;
   auto journal = Open(&replay);
   records::Record big = PodRecord("big");
   big.mutable_pod()->set_config(std::string(300'000, 'x'));
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(journal->Append(big).ok());
-  ASSERT_TRUE(
-      journal->CompactIfLarge([] { return std::vector<records::Record>{PodRecord("live")}; }).ok());
+  ASSERT_TRUE(journal->Append(PodRecord("gone")).ok());
+  records::Record removed;
+  removed.set_removed_pod("gone");
+  ASSERT_TRUE(journal->Append(removed).ok());
+  ASSERT_TRUE(journal->CompactIfLarge().ok());
+  EXPECT_LT(ReadFile(dir_ + "/journal")->size(), 310'000u);
   ASSERT_TRUE(journal->Append(PodRecord("after")).ok());
   Open(&replay);
   ASSERT_EQ(replay.records.size(), 2u);
-  EXPECT_EQ(replay.records[0].pod().id(), "live");
+  EXPECT_EQ(replay.records[0].pod().id(), "big");
   EXPECT_EQ(replay.records[1].pod().id(), "after");
 }
 
