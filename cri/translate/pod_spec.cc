@@ -1,8 +1,10 @@
 #include "cri/translate/pod_spec.h"
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "cri/translate/checks.h"
+#include "runtime/cgroup/path.h"
 
 namespace crisp::cri {
 namespace {
@@ -42,7 +44,7 @@ Status CheckSandboxContext(const v1::LinuxSandboxSecurityContext& context) {
     return InvalidField("security_context.run_as_group",
                         absl::StrCat(context.run_as_group().value()), "needs run_as_user");
   }
-  return absl::OkStatus();
+  return CheckSelinux(context.selinux_options());
 }
 
 StatusOr<std::string> HostnameOf(const v1::PodSandboxConfig& config, bool host_network) {
@@ -74,6 +76,13 @@ Status CheckPorts(const v1::PodSandboxConfig& config) {
     }
     RETURN_IF_ERROR(CheckRange("port_mappings.container_port", port.container_port(), 0, 65535));
     RETURN_IF_ERROR(CheckRange("port_mappings.host_port", port.host_port(), 0, 65535));
+    in6_addr address;
+    const std::string& ip = port.host_ip();
+    if (!ip.empty() &&
+        (ip.find('\0') != std::string::npos || (inet_pton(AF_INET, ip.c_str(), &address) != 1 &&
+                                                inet_pton(AF_INET6, ip.c_str(), &address) != 1))) {
+      return InvalidField("port_mappings.host_ip", ip, "not an IP address");
+    }
   }
   return absl::OkStatus();
 }
@@ -105,6 +114,7 @@ StatusOr<runtime::PodSpec> TranslatePod(const v1::PodSandboxConfig& config, cons
   const v1::LinuxSandboxSecurityContext& context = config.linux().security_context();
   RETURN_IF_ERROR(CheckSandboxContext(context));
   RETURN_IF_ERROR(CheckPorts(config));
+  RETURN_IF_ERROR(runtime::NormalizeCgroupParent(config.linux().cgroup_parent()).status());
   if (!config.log_directory().empty()) {
     RETURN_IF_ERROR(CleanPath("config.log_directory", config.log_directory()).status());
   }

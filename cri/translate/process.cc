@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "cri/translate/checks.h"
 #include "cri/translate/parts.h"
@@ -42,18 +43,32 @@ Status CheckArgs(const std::vector<std::string>& args) {
   return absl::OkStatus();
 }
 
-// A later entry of the same name replaces the earlier one in its place.
-void SetEnv(std::vector<std::string>* env, const std::string& entry) {
-  const std::string key = entry.substr(0, entry.find('=') + 1);
-  const auto same = std::find_if(env->begin(), env->end(), [&](const std::string& one) {
-    return one.compare(0, key.size(), key) == 0;
-  });
-  if (same == env->end()) {
-    env->push_back(entry);
-  } else {
-    *same = entry;
+// A later entry of the same name replaces the earlier one in its place. By an index: an image may
+// bring a hundred thousand entries.
+class Environment {
+ public:
+  Status Set(const std::string& entry) {
+    if (entry.find('\0') != std::string::npos)
+      return InvalidField("config.envs", entry, "must not hold NUL");
+    const auto [at, added] = index_.emplace(entry.substr(0, entry.find('=')), entries_.size());
+    if (added) {
+      entries_.push_back(entry);
+    } else {
+      bytes_ -= entries_[at->second].size() + 1;
+      entries_[at->second] = entry;
+    }
+    bytes_ += entry.size() + 1;
+    if (bytes_ > kMaxEnvBytes)
+      return InvalidField("config.envs", absl::StrCat(bytes_, " bytes"), "more than 1 MiB");
+    return absl::OkStatus();
   }
-}
+  std::vector<std::string> Take() { return std::move(entries_); }
+
+ private:
+  std::vector<std::string> entries_;
+  std::unordered_map<std::string, size_t> index_;
+  size_t bytes_ = 0;
+};
 
 std::string HostnameOf(const v1::PodSandboxConfig& pod) {
   const bool host = pod.linux().security_context().namespace_options().network() == v1::NODE;
@@ -63,25 +78,22 @@ std::string HostnameOf(const v1::PodSandboxConfig& pod) {
 }
 
 Status FillEnv(const TranslateInput& input, runtime::ContainerSpec* spec) {
-  spec->env = {kDefaultPath, "HOSTNAME=" + HostnameOf(*input.pod)};
-  if (input.config->tty()) spec->env.push_back("TERM=xterm");
+  Environment env;
+  RETURN_IF_ERROR(env.Set(kDefaultPath));
+  RETURN_IF_ERROR(env.Set("HOSTNAME=" + HostnameOf(*input.pod)));
+  if (input.config->tty()) RETURN_IF_ERROR(env.Set("TERM=xterm"));
   for (const std::string& entry : input.image.env) {
-    if (entry.find('=') != std::string::npos && entry[0] != '=') SetEnv(&spec->env, entry);
+    // The image is foreign: what is no "name=value" is left out.
+    const size_t equals = entry.find('=');
+    if (equals != std::string::npos && equals > 0) RETURN_IF_ERROR(env.Set(entry));
   }
   for (const v1::KeyValue& pair : input.config->envs()) {
     if (pair.key().empty() || pair.key().find('=') != std::string::npos) {
       return InvalidField("config.envs.key", pair.key(), "must not be empty or hold \"=\"");
     }
-    SetEnv(&spec->env, absl::StrCat(pair.key(), "=", pair.value()));
+    RETURN_IF_ERROR(env.Set(absl::StrCat(pair.key(), "=", pair.value())));
   }
-  size_t bytes = 0;
-  for (const std::string& entry : spec->env) {
-    bytes += entry.size() + 1;
-    if (entry.find('\0') != std::string::npos)
-      return InvalidField("config.envs", entry, "must not hold NUL");
-  }
-  if (bytes > kMaxEnvBytes)
-    return InvalidField("config.envs", absl::StrCat(bytes, " bytes"), "more than 1 MiB");
+  spec->env = env.Take();
   return absl::OkStatus();
 }
 

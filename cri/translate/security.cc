@@ -15,6 +15,17 @@ constexpr const char* kMaskedPaths[] = {
 constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                           "/proc/sysrq-trigger"};
 
+// Still sent by old clients; the new fields win.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+const std::string& OldSeccompPath(const v1::LinuxContainerSecurityContext& context) {
+  return context.seccomp_profile_path();
+}
+const std::string& OldAppArmorProfile(const v1::LinuxContainerSecurityContext& context) {
+  return context.apparmor_profile();
+}
+#pragma GCC diagnostic pop
+
 // An empty list is what the request says (procMount: Unmasked); a non-empty one is united with
 // ours, because lists written long ago miss what later CVEs taught (GHSA-7ww5-4wqc-m92c: powercap).
 template <typename Paths, size_t N>
@@ -32,9 +43,21 @@ StatusOr<std::vector<std::string>> UnitedPaths(const std::string& field, const P
   return paths;
 }
 
+// The field before `seccomp`, still sent by old clients: what asks for a filter must get one.
+Status FillOldSeccomp(const std::string& path, runtime::ContainerSpec* spec) {
+  if (path.empty() || path == "unconfined") return absl::OkStatus();
+  if (path != "runtime/default" && path != "docker/default") {
+    return InvalidField("security_context.seccomp_profile_path", path,
+                        "localhost profiles are not supported yet");
+  }
+  ASSIGN_OR_RETURN(spec->seccomp, runtime::DefaultSeccompFilter(spec->caps.bounding));
+  return absl::OkStatus();
+}
+
 Status FillSeccomp(const v1::LinuxContainerSecurityContext& context, runtime::ContainerSpec* spec) {
-  if (context.privileged() || !context.has_seccomp())
-    return absl::OkStatus();  // none given: unconfined, as CRI says
+  if (context.privileged()) return absl::OkStatus();
+  // Neither given: unconfined, as CRI says.
+  if (!context.has_seccomp()) return FillOldSeccomp(OldSeccompPath(context), spec);
   switch (context.seccomp().profile_type()) {
     case v1::SecurityProfile::RuntimeDefault: {
       ASSIGN_OR_RETURN(spec->seccomp, runtime::DefaultSeccompFilter(spec->caps.bounding));
@@ -42,11 +65,14 @@ Status FillSeccomp(const v1::LinuxContainerSecurityContext& context, runtime::Co
     }
     case v1::SecurityProfile::Unconfined:
       return absl::OkStatus();
+    case v1::SecurityProfile::Localhost:
+      break;
     default:
-      return InvalidField("security_context.seccomp.localhost_ref",
-                          context.seccomp().localhost_ref(),
-                          "localhost profiles are not supported yet");
+      return InvalidField("security_context.seccomp.profile_type",
+                          absl::StrCat(context.seccomp().profile_type()), "not a profile type");
   }
+  return InvalidField("security_context.seccomp.localhost_ref", context.seccomp().localhost_ref(),
+                      "localhost profiles are not supported yet");
 }
 
 // Where the kernel has no AppArmor, its default is no profile; a named one cannot be honoured and
@@ -57,22 +83,12 @@ Status CheckLsm(const v1::LinuxContainerSecurityContext& context) {
     return InvalidField("security_context.apparmor.localhost_ref", apparmor.localhost_ref(),
                         "AppArmor profiles are not supported yet");
   }
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored \
-    "-Wdeprecated-declarations"  // still sent by old clients; the new field wins
-  const std::string& old = context.apparmor_profile();
-#pragma GCC diagnostic pop
+  const std::string& old = OldAppArmorProfile(context);
   if (!context.has_apparmor() && !old.empty() && old != "runtime/default" && old != "unconfined") {
     return InvalidField("security_context.apparmor_profile", old,
                         "AppArmor profiles are not supported yet");
   }
-  const v1::SELinuxOption& selinux = context.selinux_options();
-  if (!selinux.user().empty() || !selinux.role().empty() || !selinux.type().empty() ||
-      !selinux.level().empty()) {
-    return InvalidField("security_context.selinux_options", selinux.type(),
-                        "SELinux is not supported yet");
-  }
-  return absl::OkStatus();
+  return CheckSelinux(context.selinux_options());
 }
 
 }  // namespace

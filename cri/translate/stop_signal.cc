@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
@@ -9,6 +10,10 @@
 
 namespace crisp::cri {
 namespace {
+
+// Second names, which sigabbrev_np does not have.
+constexpr std::pair<const char*, int> kAliases[] = {
+    {"CLD", SIGCHLD}, {"IOT", SIGABRT}, {"IO", SIGIO}, {"POLL", SIGPOLL}};
 
 // "RTMIN", "RTMIN+3", "RTMAX-2"; 0 if it is none of these.
 int RealTimeSignal(const std::string& name) {
@@ -32,7 +37,12 @@ StatusOr<int> ParseSignal(const std::string& field, const std::string& text) {
       return number;
     return InvalidField(field, text, "not a signal number of 1 to 64");
   }
-  const std::string name = absl::StartsWith(text, "SIG") ? text.substr(3) : text;
+  // Docker takes either case, so images have both.
+  std::string name = absl::AsciiStrToUpper(text);
+  if (absl::StartsWith(name, "SIG")) name.erase(0, 3);
+  for (const auto& [alias, number_of_alias] : kAliases) {
+    if (name == alias) return number_of_alias;
+  }
   for (int one = 1; one < SIGRTMIN; ++one) {
     const char* abbreviation = sigabbrev_np(one);
     if (abbreviation != nullptr && name == abbreviation) return one;
