@@ -2,15 +2,17 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 
 #include "runtime/base/files.h"
+#include "runtime/base/pending.h"
 
 namespace crisp::cli {
 namespace {
@@ -20,14 +22,19 @@ namespace {
 constexpr int kStatePollMillis = 100;
 constexpr int64_t kStopSeconds = 10;
 
+// A handler and no signalfd: gRPC has threads by now, in which the signals are not blocked.
+std::atomic<int> g_signal_fd{-1};
+void OnSignal(int) { eventfd_write(g_signal_fd, 1); }
+
 StatusOr<UniqueFd> OpenSignals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  if (pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return ErrnoStatus(errno, "block signals");
-  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) return ErrnoStatus(errno, "make signalfd");
+  UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "make eventfd");
+  g_signal_fd = fd.get();
+  struct sigaction action {};
+  action.sa_handler = OnSignal;
+  action.sa_flags = SA_RESTART;
+  for (int signal : {SIGINT, SIGTERM})
+    if (sigaction(signal, &action, nullptr) != 0) return ErrnoStatus(errno, "handle signals");
   return fd;
 }
 
@@ -113,6 +120,7 @@ StatusOr<int> FollowLog(CriClient& client, const std::string& container_id, LogR
   if (stop_on_signal) {
     ASSIGN_OR_RETURN(signals, OpenSignals());
   }
+  const Pending forget([] { g_signal_fd = -1; });  // before its eventfd closes
   for (;;) {
     // State first, then the log: what was written before the end is there by then.
     ASSIGN_OR_RETURN(const std::optional<int> code, ExitCode(client, container_id));

@@ -142,7 +142,7 @@ std::string NameOfImage(absl::string_view image) {
 }
 
 StatusOr<RunPlan> MakeRunPlan(const Invocation& call, const std::string& suffix,
-                                  const std::string& uid) {
+                              const std::string& uid) {
   RunPlan config;
   config.name =
       call.Has("name") ? call.Get("name") : absl::StrCat(NameOfImage(call.args[0]), "-", suffix);

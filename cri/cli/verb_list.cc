@@ -22,10 +22,22 @@ StatusOr<std::map<std::string, std::string>> PodNames(CriClient& client) {
   return names;
 }
 
+// Id of an image -> a tag of it; the kubelet names images by id.
+StatusOr<std::map<std::string, std::string>> ImageNames(CriClient& client) {
+  ASSIGN_OR_RETURN(const auto images, client.ListImages({}));
+  std::map<std::string, std::string> names;
+  for (const v1::Image& image : images.images())
+    if (!image.repo_tags().empty()) names[image.id()] = image.repo_tags(0);
+  return names;
+}
+
 // As the user wrote it, where the runtime remembers that.
-std::string ImageOf(const v1::Container& container) {
+std::string ImageOf(const v1::Container& container,
+                    const std::map<std::string, std::string>& names) {
   const std::string& written = container.image().user_specified_image();
-  return ShortIdIfDigest(written.empty() ? container.image().image() : written);
+  if (!written.empty()) return written;
+  const auto name = names.find(container.image().image());
+  return name != names.end() ? name->second : ShortIdIfDigest(container.image().image());
 }
 
 template <typename List>
@@ -56,10 +68,11 @@ StatusOr<int> RunPs(const Invocation& call) {
     return 0;
   }
   ASSIGN_OR_RETURN(auto pods, PodNames(*client));
+  ASSIGN_OR_RETURN(const auto images, ImageNames(*client));
   Table table({"CONTAINER", "NAME", "IMAGE", "STATE", "AGE", "POD"});
   for (const v1::Container& container : response.containers()) {
     if (call.Has("quiet")) Print(container.id() + "\n");
-    table.Add({ShortId(container.id()), container.metadata().name(), ImageOf(container),
+    table.Add({ShortId(container.id()), container.metadata().name(), ImageOf(container, images),
                StateText(v1::ContainerState_Name(container.state()), "CONTAINER_"),
                Age(container.created_at(), RealtimeNanos()), pods[container.pod_sandbox_id()]});
   }
