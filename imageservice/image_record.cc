@@ -42,7 +42,8 @@ std::string EncodeRecord(const ImageRecord& record) {
 }
 
 StatusOr<ImageRecord> DecodeRecord(const std::string& text) {
-  if (text.size() <= kHeadSize || text.compare(0, sizeof(kMagic) - 1, kMagic) != 0) {
+  if (text.size() <= kHeadSize || text.compare(0, sizeof(kMagic) - 1, kMagic) != 0 ||
+      text[kHeadSize - 1] != '\n') {
     return Damaged("no header");
   }
   const std::string body = text.substr(kHeadSize);

@@ -121,10 +121,11 @@ StatusOr<Reference> ParseReference(absl::string_view text) {
     if (!IsTag(reference.tag)) return InvalidField("image", text, "the tag is malformed");
     name = name.substr(0, colon);
   }
-  if (name.empty() || name.size() > kMaxName) {
-    return InvalidField("image", text, "the name is empty or longer than 255 characters");
-  }
+  if (name.empty()) return InvalidField("image", text, "the name is empty");
   SplitRegistry(name, &reference);
+  if (reference.Name().size() > kMaxName) {  // as completed, so that what we print parses again
+    return InvalidField("image", text, "the name is longer than 255 characters");
+  }
   if (!IsRegistry(reference.registry)) {
     return InvalidField("image", text, "the registry is not host[:port]");
   }
