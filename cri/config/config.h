@@ -49,9 +49,9 @@ struct Config {
   std::string log_level = "info";
   std::string cgroup_driver = "auto";
   std::string sandbox_image = "registry.k8s.io/pause:3.10.2";
-  std::string default_image;    // "" = the one beside the program
+  std::string default_image;    // "" = ../share/crisp/images/busybox
   std::string keeper_binary;    // "" = crisp-keeper beside the program
-  std::string unpacker_binary;  // "" = the program itself
+  std::string unpacker_binary;  // "" = crisp-unpack beside the program
   NetworkConfig network;
   LogConfig log;
   ExecConfig exec;
