@@ -1,133 +1,220 @@
-// Profile -> BPF by libseccomp, the compiler of reference, with a prologue of our own for system
-// calls that are newer than its tables.
+// Profile -> BPF. System call numbers are sorted, neighbours with the same answer merged to ranges,
+// and the ranges looked up by a binary tree: the kernel runs a new filter once for each number when
+// it is loaded, so a short path is what a container's start pays for. libseccomp gives the numbers,
+// and is the reference that tests compare every answer with.
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <map>
 
-#include "runtime/base/files.h"
 #include "runtime/seccomp/profile.h"
 
 namespace crisp::runtime {
 namespace {
 
-struct Release {
-  void operator()(void* context) const { seccomp_release(context); }
-};
-using Context = std::unique_ptr<void, Release>;
+using Code = std::vector<sock_filter>;
 
-// Lookups by a binary tree: a third of the load time and half the cost of an argument-checked call
-// (libseccomp >= 2.5).
-constexpr uint32_t kBinaryTree = 2;
+constexpr uint32_t kX32Bit = 0x40000000;
+constexpr size_t kMaxJump = 255;  // a conditional jump's distance is one byte
 
-Status LibStatus(int rc, absl::string_view what) {
-  return rc == 0 ? absl::OkStatus() : ErrnoStatus(-rc, "compile seccomp profile: ", what);
+sock_filter Instruction(int code, uint32_t k, size_t jump_true = 0, size_t jump_false = 0) {
+  return {static_cast<uint16_t>(code), static_cast<uint8_t>(jump_true),
+          static_cast<uint8_t>(jump_false), k};
 }
 
-StatusOr<Context> NewContext(int default_err) {
-  Context context(seccomp_init(SCMP_ACT_ERRNO(static_cast<uint16_t>(default_err))));
-  if (!context) return absl::InternalError("compile seccomp profile: init");
-  for (const uint32_t arch :
-       {uint32_t{SCMP_ARCH_X86_64}, uint32_t{SCMP_ARCH_X86}, uint32_t{SCMP_ARCH_X32}}) {
-    const int rc = seccomp_arch_add(context.get(), arch);
-    if (rc != 0 && rc != -EEXIST) return LibStatus(rc, "add architecture");
-  }
-  RETURN_IF_ERROR(LibStatus(seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree),
-                            "optimize"));
-  return context;
+sock_filter Load(size_t offset) {
+  return Instruction(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset));
 }
 
-scmp_arg_cmp LibTest(const ArgTest& test) {
+sock_filter Return(int err) {
+  return Instruction(BPF_RET | BPF_K, err == 0 ? static_cast<uint32_t>(SECCOMP_RET_ALLOW)
+                                               : SECCOMP_RET_ERRNO | static_cast<uint32_t>(err));
+}
+
+void Append(Code* to, const Code& more) { to->insert(to->end(), more.begin(), more.end()); }
+
+// One word of an argument: the low one first in memory (x86 is little-endian).
+enum class Word { kLow = 0, kHigh = 4 };
+sock_filter LoadArg(const ArgTest& test, Word word) {
+  return Load(offsetof(seccomp_data, args) + 8 * test.index + static_cast<size_t>(word));
+}
+
+// "Continue with the next instruction if equal, else fail": the distance is filled in later.
+constexpr uint8_t kFail = 255;
+
+Code TestCode(const ArgTest& test) {
+  Code code;
+  const auto low = static_cast<uint32_t>(test.value),
+             high = static_cast<uint32_t>(test.value >> 32);
+  const auto equal = [&](uint32_t k) {
+    return Instruction(BPF_JMP | BPF_JEQ | BPF_K, k, 0, kFail);
+  };
   switch (test.op) {
     case ArgTest::Op::kEqual:
-      return {test.index, SCMP_CMP_EQ, test.value, 0};
-    case ArgTest::Op::kNotEqual:
-      return {test.index, SCMP_CMP_NE, test.value, 0};
+      return {LoadArg(test, Word::kHigh), equal(high), LoadArg(test, Word::kLow), equal(low)};
+    case ArgTest::Op::kLowWordNotEqual:
+      return {LoadArg(test, Word::kLow), Instruction(BPF_JMP | BPF_JEQ | BPF_K, low, kFail, 0)};
     case ArgTest::Op::kMaskedEqual:
-      break;
+      for (const Word word : {Word::kHigh, Word::kLow}) {
+        const bool upper = word == Word::kHigh;
+        const auto mask = static_cast<uint32_t>(upper ? test.mask >> 32 : test.mask);
+        if (mask == 0) continue;
+        Append(&code, {LoadArg(test, word), Instruction(BPF_ALU | BPF_AND | BPF_K, mask),
+                       equal(upper ? high : low)});
+      }
   }
-  return {test.index, SCMP_CMP_MASKED_EQ, test.mask, test.value};
+  return code;
 }
 
-Status AddRule(const Context& context, const SyscallRule& rule) {
-  const int number = seccomp_syscall_resolve_name(rule.name.c_str());
-  if (number == __NR_SCMP_ERROR) {  // a misspelt name must not silently be denied
-    return absl::InvalidArgumentError(
-        absl::StrCat("compile seccomp profile: no system call \"", rule.name, "\""));
+// All tests hold: the rule's answer. Else on to what follows.
+Code RuleCode(const SyscallRule& rule) {
+  Code code;
+  for (const ArgTest& test : rule.tests) Append(&code, TestCode(test));
+  for (size_t i = 0; i < code.size(); ++i) {
+    const auto distance = static_cast<uint8_t>(code.size() - i);  // over the return
+    if (code[i].jt == kFail) code[i].jt = distance;
+    if (code[i].jf == kFail) code[i].jf = distance;
   }
-  std::vector<scmp_arg_cmp> tests;
-  for (const ArgTest& test : rule.tests) tests.push_back(LibTest(test));
-  const uint32_t action =
-      rule.err == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(static_cast<uint16_t>(rule.err));
-  const int rc = seccomp_rule_add_array(context.get(), action, number,
-                                        static_cast<unsigned>(tests.size()), tests.data());
-  // A name that no architecture of the program has (stat64 on x86_64 alone) is no error.
-  return rc == -EDOM ? absl::OkStatus() : LibStatus(rc, rule.name);
+  code.push_back(Return(rule.err));
+  return code;
 }
 
-StatusOr<std::string> Export(const Context& context) {
-  UniqueFd file(memfd_create("seccomp", MFD_CLOEXEC));
-  if (!file.valid()) return ErrnoStatus(errno, "compile seccomp profile: memfd_create");
-  RETURN_IF_ERROR(LibStatus(seccomp_export_bpf(context.get(), file.get()), "export"));
-  if (lseek(file.get(), 0, SEEK_SET) != 0) return ErrnoStatus(errno, "seek memfd");
-  return ReadFile(absl::StrCat("/proc/self/fd/", file.get()));
-}
-
-sock_filter Instruction(int code, uint32_t k, uint8_t jump_true = 0, uint8_t jump_false = 0) {
-  return {static_cast<uint16_t>(code), jump_true, jump_false, k};
-}
-
-// Numbers are the same on x86_64 and i386 from 403 on; x32's carry bit 30 and fall through.
-std::vector<sock_filter> Prologue(const SeccompProfile& profile) {
-  const size_t listed = profile.allowed_new.size();
-  // From a jump to the program's start: over `listed` compares, allow, deny and ENOSYS.
-  const auto after = [&](size_t more) { return static_cast<uint8_t>(more + listed + 3); };
-  const uint32_t number = offsetof(seccomp_data, nr);
-  std::vector<sock_filter> code = {
-      Instruction(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-      Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 0, after(4)),
-      Instruction(BPF_LD | BPF_W | BPF_ABS, number),
-      Instruction(BPF_JMP | BPF_JGE | BPF_K, profile.first_new, 0, after(2)),
-      Instruction(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, after(1), 0),
-      Instruction(BPF_JMP | BPF_JGE | BPF_K, profile.first_unknown,
-                  static_cast<uint8_t>(listed + 2), 0)};
-  for (size_t i = 0; i < listed; ++i) {
-    code.push_back(Instruction(BPF_JMP | BPF_JEQ | BPF_K, profile.allowed_new[i],
-                               static_cast<uint8_t>(listed - i), 0));
+// What a number leads to. A rule without tests decides alone, whatever else names the call.
+Code LeafCode(const std::vector<const SyscallRule*>& rules, int default_err) {
+  for (const SyscallRule* rule : rules) {
+    if (rule->tests.empty()) return {Return(rule->err)};
   }
-  const auto fail = [](int err) {
-    return Instruction(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(err));
-  };
-  code.push_back(fail(profile.default_err));
-  code.push_back(Instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-  code.push_back(fail(ENOSYS));
+  Code code;
+  for (const SyscallRule* rule : rules) Append(&code, RuleCode(*rule));
+  code.push_back(Return(default_err));
+  return code;
+}
+
+struct Range {  // from `first` up to the next range's
+  uint32_t first;
+  Code leaf;
+};
+
+bool SameCode(const Code& a, const Code& b) {
+  return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(sock_filter)) == 0;
+}
+
+class Table {
+ public:
+  explicit Table(int default_err) : ranges_{{0, {Return(default_err)}}} {}
+
+  // In ascending order.
+  void Set(uint32_t first, Code leaf) {
+    if (SameCode(ranges_.back().leaf, leaf)) return;
+    if (ranges_.back().first == first) ranges_.pop_back();
+    const bool merge = !ranges_.empty() && SameCode(ranges_.back().leaf, leaf);
+    if (!merge) ranges_.push_back({first, std::move(leaf)});
+  }
+  Code Tree() const { return Tree(0, ranges_.size()); }
+
+ private:
+  Code Tree(size_t begin, size_t end) const {
+    if (end - begin == 1) return ranges_[begin].leaf;
+    const size_t middle = begin + (end - begin) / 2;
+    const Code below = Tree(begin, middle);
+    Code code;
+    if (below.size() <= kMaxJump) {
+      code.push_back(
+          Instruction(BPF_JMP | BPF_JGE | BPF_K, ranges_[middle].first, below.size(), 0));
+    } else {
+      code.push_back(Instruction(BPF_JMP | BPF_JGE | BPF_K, ranges_[middle].first, 0, 1));
+      code.push_back(Instruction(BPF_JMP | BPF_JA, static_cast<uint32_t>(below.size())));
+    }
+    Append(&code, below);
+    Append(&code, Tree(middle, end));
+    return code;
+  }
+
+  std::vector<Range> ranges_;
+};
+
+// Built from the numbers, because by name libseccomp gives i386's socketcall(2) and ipc(2) forms
+// and not the direct calls beside them.
+std::map<std::string, uint32_t> NumbersOf(uint32_t arch) {
+  constexpr int kNumbers = 1024;
+  const int base = arch == SCMP_ARCH_X32 ? static_cast<int>(kX32Bit) : 0;
+  std::map<std::string, uint32_t> numbers;
+  for (int number = base; number < base + kNumbers; ++number) {
+    char* name = seccomp_syscall_resolve_num_arch(arch, number);
+    if (name) numbers.emplace(name, static_cast<uint32_t>(number));
+    free(name);
+  }
+  return numbers;
+}
+
+StatusOr<Code> ArchTree(const SeccompProfile& profile, uint32_t arch) {
+  const std::map<std::string, uint32_t> numbers = NumbersOf(arch);
+  std::map<uint32_t, std::vector<const SyscallRule*>> calls;
+  for (const SyscallRule& rule : profile.rules) {
+    if (seccomp_syscall_resolve_name(rule.name.c_str()) == __NR_SCMP_ERROR) {
+      // A misspelt name must not silently be denied.
+      return absl::InvalidArgumentError(
+          absl::StrCat("compile seccomp profile: no system call \"", rule.name, "\""));
+    }
+    const auto found = numbers.find(rule.name);
+    if (found != numbers.end()) calls[found->second].push_back(&rule);
+  }
+  const SyscallRule allowed{.name = ""}, unknown{.name = "", .err = ENOSYS};
+  const bool x32 = arch == SCMP_ARCH_X32;
+  if (!x32) {
+    for (const uint32_t number : profile.allowed_new) calls[number] = {&allowed};
+  }
+  Table table(profile.default_err);
+  for (const auto& [number, rules] : calls) {
+    table.Set(number, LeafCode(rules, profile.default_err));
+    if (!calls.count(number + 1)) table.Set(number + 1, {Return(profile.default_err)});
+  }
+  if (!x32 && profile.first_unknown != 0) {
+    table.Set(profile.first_unknown, {Return(unknown.err)});
+    table.Set(kX32Bit, {Return(profile.default_err)});
+  }
+  return table.Tree();
+}
+
+// Architecture first, then the number: the same number means something else on each.
+Code Assemble(const Code& x86_64, const Code& x32, const Code& i386) {
+  Code code = {Load(offsetof(seccomp_data, arch)),
+               Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 2, 0),
+               Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 2, 0),
+               Instruction(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+               Instruction(BPF_JMP | BPF_JA, 2)};
+  // i386 lies last: its jump goes over both 64-bit trees.
+  code.push_back(Load(offsetof(seccomp_data, nr)));
+  code.push_back(Instruction(BPF_JMP | BPF_JA, 0));
+  const size_t to_i386 = code.size() - 1;
+  code.push_back(Load(offsetof(seccomp_data, nr)));
+  code.push_back(Instruction(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 0, 1));
+  code.push_back(Instruction(BPF_JMP | BPF_JA, static_cast<uint32_t>(x86_64.size())));
+  Append(&code, x86_64);
+  Append(&code, x32);
+  code[to_i386].k = static_cast<uint32_t>(code.size() - to_i386 - 1);
+  Append(&code, i386);
   return code;
 }
 
 }  // namespace
 
 StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile) {
-  ASSIGN_OR_RETURN(const Context context, NewContext(profile.default_err));
-  for (const SyscallRule& rule : profile.rules) RETURN_IF_ERROR(AddRule(context, rule));
-  ASSIGN_OR_RETURN(const std::string body, Export(context));
-  std::vector<uint8_t> bytes;
-  if (profile.first_new != 0) {
-    const std::vector<sock_filter> prologue = Prologue(profile);
-    bytes.resize(prologue.size() * sizeof(sock_filter));
-    memcpy(bytes.data(), prologue.data(), bytes.size());
-  }
-  bytes.insert(bytes.end(), body.begin(), body.end());
-  if (bytes.size() / sizeof(sock_filter) > BPF_MAXINSNS) {
+  ASSIGN_OR_RETURN(const Code x86_64, ArchTree(profile, SCMP_ARCH_X86_64));
+  ASSIGN_OR_RETURN(const Code x32, ArchTree(profile, SCMP_ARCH_X32));
+  ASSIGN_OR_RETURN(const Code i386, ArchTree(profile, SCMP_ARCH_X86));
+  const Code code = Assemble(x86_64, x32, i386);
+  if (code.size() > BPF_MAXINSNS) {
     return absl::ResourceExhaustedError("compile seccomp profile: more than 4096 instructions");
   }
+  std::vector<uint8_t> bytes(code.size() * sizeof(sock_filter));
+  memcpy(bytes.data(), code.data(), bytes.size());
   return bytes;
 }
 

@@ -126,7 +126,7 @@ bool Has(uint64_t capabilities, int number) { return (capabilities >> number & 1
 // No hypervisor sockets (they bypass every network policy); only personalities without a security
 // effect (READ_IMPLIES_EXEC and ADDR_NO_RANDOMIZE have one).
 void AllowByArgument(SeccompProfile* profile) {
-  AllowIf(profile, "socket", {.op = ArgTest::Op::kNotEqual, .index = 0, .value = AF_VSOCK});
+  AllowIf(profile, "socket", {.op = ArgTest::Op::kLowWordNotEqual, .index = 0, .value = AF_VSOCK});
   constexpr uint64_t kQuery = 0xffffffff;
   for (const uint64_t persona : {uint64_t{PER_LINUX}, uint64_t{PER_LINUX32}, uint64_t{UNAME26},
                                  uint64_t{PER_LINUX32} | UNAME26, kQuery}) {

@@ -43,7 +43,7 @@ StatusOr<SeccompFilter> DefaultSeccompFilter(uint64_t capabilities) {
   static Cache* cache = new Cache;  // never destroyed: used by threads until the process ends
   const uint64_t key = capabilities & DefaultProfileCapabilities();
   if (SeccompFilter known = cache->Find(key)) return known;
-  // Compiled outside of the lock (~15 ms): a pod with a known mask does not wait for it.
+  // Compiled outside of the lock (~1 ms): a pod with a known mask does not wait for it.
   ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, CompileProfile(DefaultProfile(key)));
   auto program = std::make_shared<SeccompProgram>();
   program->digest = absl::StrFormat("default/%x/%s", key, Fnv1a(bytes));

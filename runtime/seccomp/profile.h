@@ -11,7 +11,9 @@
 namespace crisp::runtime {
 
 struct ArgTest {
-  enum class Op { kEqual, kNotEqual, kMaskedEqual };
+  // kLowWordNotEqual looks at 32 bits only, as the kernel does where the parameter is an int: else
+  // any bit above them would get a denied value through.
+  enum class Op { kEqual, kLowWordNotEqual, kMaskedEqual };
   Op op;
   unsigned index;  // which argument, 0..5
   uint64_t value;

@@ -14,6 +14,7 @@
 #include "runtime/seccomp/profile.h"
 #include "runtime/security/capabilities.h"
 #include "tests/unit/seccomp/bpf_eval.h"
+#include "tests/unit/seccomp/reference_compiler.h"
 
 namespace crisp::runtime {
 namespace {
@@ -104,6 +105,9 @@ TEST(DefaultFilter, PersonalityAndSocket) {
   }
   EXPECT_EQ(Eval(0, SYS_socket, AF_INET), kAllow);
   EXPECT_EQ(Eval(0, SYS_socket, AF_VSOCK), kEperm);
+  // The kernel takes the family as an int: the upper half must not hide it.
+  EXPECT_EQ(Eval(0, SYS_socket, uint64_t{1} << 32 | AF_VSOCK), kEperm);
+  EXPECT_EQ(Eval(0, SYS_personality, uint64_t{1} << 32), kEperm);
   EXPECT_EQ(Eval(0, 359, AF_VSOCK, AUDIT_ARCH_I386), kEperm);
 }
 
@@ -161,6 +165,38 @@ TEST(DefaultFilter, ConcurrentUsersShareOneProgram) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const SeccompFilter& filter : got) EXPECT_EQ(filter, got[0]);
+}
+
+// Every number of every architecture, with arguments around all that rules look at.
+TEST(CompileProfile, AnswersAsTheReferenceDoes) {
+  std::vector<uint64_t> arguments = {0,  1,  2,   8,       39,      40,         41,
+                                     42, 64, 255, 0x20000, 0x20008, 0x7e020000, 0xffffffff};
+  for (int bit = 0; bit < 32; ++bit) arguments.push_back(uint64_t{1} << bit);
+  std::vector<uint64_t> masks = {0, DefaultCapabilities(), ~uint64_t{0}};
+  for (int bit = 0; bit <= 40; ++bit) masks.push_back(uint64_t{1} << bit);
+  std::set<uint64_t> seen;
+  for (const uint64_t caps : masks) {
+    if (!seen.insert(caps & DefaultProfileCapabilities()).second) continue;
+    const auto ours = CompileProfile(DefaultProfile(caps));
+    const auto reference = CompileByReference(DefaultProfile(caps));
+    ASSERT_TRUE(ours.ok() && reference.ok()) << ours.status() << reference.status();
+    for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}}) {
+      for (const uint32_t base : {0u, kX32, kX32 - 300, 0x7fffff00u, 0xffffff00u}) {
+        for (uint32_t i = 0; i < (base < kX32 + 1 ? 620u : 256u); ++i) {
+          for (const uint64_t argument : arguments) {
+            const seccomp_data call = Call(arch, base + i, argument);
+            ASSERT_EQ(EvalBpf(*ours, call), EvalBpf(*reference, call))
+                << "arch " << arch << " call " << base + i << " argument " << argument << " caps "
+                << caps;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CompileProfile, Short) {
+  EXPECT_LT(Filter(DefaultCapabilities())->bytes.size() / sizeof(sock_filter), 700u);
 }
 
 TEST(CompileProfile, MisspeltNameIsAnError) {
