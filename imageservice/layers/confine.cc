@@ -67,8 +67,10 @@ Outcome EnterLayerRoot(int directory) {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return Outcome::System(errno, "make mounts private");
   }
-  const sys::MountAttr attributes{MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0,
-                                  0};
+  // Private: a clone of a shared mount (systemd's root is shared) is a peer, and pivot_root refuses
+  // it.
+  const sys::MountAttr attributes{MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0,
+                                  MS_PRIVATE, 0};
   if (sys::MountSetattr(root.get(), "", AT_EMPTY_PATH, attributes) != 0) {
     return Outcome::System(errno, "mount_setattr");
   }
