@@ -17,8 +17,9 @@ Status KeeperDied(const std::string& what) {
 Status LaunchError(const Reply& reply) {
   if (reply.error == EAGAIN)
     return absl::ResourceExhaustedError(absl::StrCat("launch: ", reply.text));
+  const std::string step = reply.step[0] ? absl::StrCat(": step ", reply.step) : "";
   const std::string subject = reply.text[0] ? absl::StrCat(": ", reply.text) : "";
-  return ErrnoStatus(reply.error, "launch: step ", reply.step, subject);
+  return ErrnoStatus(reply.error, "launch", step, subject);
 }
 
 }  // namespace

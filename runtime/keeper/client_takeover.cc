@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -195,6 +196,8 @@ Status Client::Adopt(const Greeting& greeting) {
 
 Status Client::AdoptOne(const Connection& connection, const std::shared_ptr<Holding>& holding) {
   Request request = NewRequest(RequestType::kAdopt);
+  std::vector<int> fds;
+  UniqueFd log;  // the one descriptor that another thread may replace meanwhile (SetLog)
   {
     std::lock_guard lock(mu_);
     if (!holding->live || holdings_.OfSlot(holding->slot) != holding.get()) return absl::OkStatus();
@@ -208,11 +211,14 @@ Status Client::AdoptOne(const Connection& connection, const std::shared_ptr<Hold
     request.kind = holding->kind;
     request.slot = holding->slot;
     request.role_mask = holding->Mask();
+    fds = holding->FdList();
+    const int current = holding->fds[kRoleLog].get();
+    ASSIGN_OR_RETURN(log, DupFd(current));
+    std::replace(fds.begin(), fds.end(), current, log.get());
   }
-  ASSIGN_OR_RETURN(const Packet packet, connection.Exchange(request, holding->FdList()));
-  // A single slot that the keeper refuses must not keep the others from being adopted.
-  (void)packet.reply.error;
-  return absl::OkStatus();
+  // A single slot that the keeper refuses (its answer has an error) must not keep the others from
+  // being adopted.
+  return connection.Exchange(request, fds).status();
 }
 
 // Slots of the table that nobody here knows: dropped while there was no keeper, or started for a

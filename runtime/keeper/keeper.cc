@@ -1,5 +1,6 @@
 #include "runtime/keeper/keeper.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -40,7 +41,8 @@ int Keeper::Init(int listener, Held* held, const LaunchFunctions& functions, boo
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   signals_ = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (epoll_ < 0 || log_epoll_ < 0 || signals_ < 0) return errno;
+  spare_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (epoll_ < 0 || log_epoll_ < 0 || signals_ < 0 || spare_ < 0) return errno;
   if (const int err = pump_.Init(log_epoll_)) return err;
   if (const int err = launchers_.Init(functions, epoll_, Token(Source::kLauncher, 0))) return err;
   if (const int err = Watch(listener_, Token(Source::kListener, 0))) return err;

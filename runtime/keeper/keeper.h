@@ -52,6 +52,7 @@ class Keeper {
 
   // keeper_connection.cc: who is served
   void OnConnect();
+  void RefuseWithSpare();
   void OnClient(uint32_t events);
   bool ClientIsGone() const;
   void CloseClient();
@@ -98,6 +99,7 @@ class Keeper {
   uint32_t high_water() const { return table_ ? table_->head.high_water.load() : 0; }
 
   int epoll_ = -1, log_epoll_ = -1, listener_ = -1, signals_ = -1;
+  int spare_ = -1;  // a descriptor in reserve
   int table_fd_ = -1;
   SlotTable* table_ = nullptr;
   bool adopting_ = false;  // the table came from the daemon, its slots' fds are still to come

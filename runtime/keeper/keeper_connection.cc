@@ -1,4 +1,5 @@
 // Who is served: one daemon at a time, root, of a version that is understood.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -52,7 +53,7 @@ bool Keeper::ClientIsGone() const {
 
 void Keeper::OnConnect() {
   const int socket = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-  if (socket < 0) return;
+  if (socket < 0) return errno == EMFILE || errno == ENFILE ? RefuseWithSpare() : void();
   const pid_t peer = PeerOf(socket);
   if (peer < 0) return Refuse(socket, EPERM, 0);
   if (client_ >= 0 && !ClientIsGone()) return Refuse(socket, EBUSY, PeerOf(client_));
@@ -63,6 +64,14 @@ void Keeper::OnConnect() {
   client_pidfd_ = peer > 0 ? sys::PidfdOpen(peer) : -1;
   ++connection_;
   had_client_ = true;
+}
+
+// Without a descriptor for it the connection would stay in the queue and wake us for ever.
+void Keeper::RefuseWithSpare() {
+  close(spare_);
+  const int socket = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (socket >= 0) Refuse(socket, EMFILE, 0);
+  spare_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 void Keeper::CloseClient() {
@@ -86,7 +95,11 @@ void Keeper::OnClient(uint32_t events) {
   const int err = sys::ReceivePacket(client_, &raw, sizeof(raw), fds.fd, &packet, MSG_DONTWAIT);
   if (err == EAGAIN) return;
   fds.count = err == 0 ? packet.fd_count : 0;
-  if (err != 0 || packet.size <= 0 || packet.truncated) return CloseClient();
+  if (err != 0 || packet.size <= 0) return CloseClient();
+  // No room for its descriptors (those that came are closed): refuse it, keep the daemon.
+  if (packet.truncated && packet.size == static_cast<ssize_t>(sizeof(raw)) && raw.magic == kMagic)
+    return SendDone(raw.sequence, 0, EMFILE);
+  if (packet.truncated) return CloseClient();
   size_t plan_fds = 0;
   const int bad =
       CheckRequest(&raw, static_cast<size_t>(packet.size), fds.count, &request, &plan_fds);

@@ -43,7 +43,11 @@ void Keeper::OnLauncher(uint32_t launcher) {
   if (!launchers_.Take(launcher, &outcome)) return;
   const LaunchPacket& packet = outcome.packet;
   if (outcome.late) return Undo(outcome);
-  if (packet.err == 0 && !outcome.timed_out) return Launched(outcome.job, packet, outcome.pidfd);
+  // While no daemon is there the launch stands: the next one finds it. One that has come since has
+  // already looked, and has counted it as failed.
+  const bool orphan = client_ >= 0 && outcome.job.connection != connection_;
+  if (packet.err == 0 && !outcome.timed_out && !orphan)
+    return Launched(outcome.job, packet, outcome.pidfd);
   Undo(outcome);
   // A kill shows up in whatever step it met; the reason is the deadline.
   LaunchFailed(outcome.job, outcome.timed_out ? ETIMEDOUT : packet.err,
