@@ -15,18 +15,21 @@ constexpr char kTime[] = "2016-10-06T00:17:09.669794202Z";
 
 TEST(CriLog, Records) {
   const std::string time = kTime;
-  auto line = ParseLogLine(time + " stdout F hello  world ");
+  // The result points into the record, so the record must live.
+  const std::string full = time + " stdout F hello  world ", part = time + " stderr P part";
+  auto line = ParseLogLine(full);
   ASSERT_TRUE(line);
   EXPECT_EQ(line->content, "hello  world ");
   EXPECT_FALSE(line->to_stderr);
   EXPECT_FALSE(line->partial);
-  line = ParseLogLine(time + " stderr P part");
+  line = ParseLogLine(part);
   ASSERT_TRUE(line);
   EXPECT_TRUE(line->to_stderr);
   EXPECT_TRUE(line->partial);
-  EXPECT_EQ(ParseLogLine(time + " stdout F ")->content, "");
-  EXPECT_EQ(ParseLogLine(time + " stdout F")->content, "");
-  EXPECT_EQ(ParseLogLine(time + " stdout F:x y")->content, "y");
+  const std::string empty = time + " stdout F ", bare = time + " stdout F", tags = bare + ":x y";
+  EXPECT_EQ(ParseLogLine(empty)->content, "");
+  EXPECT_EQ(ParseLogLine(bare)->content, "");
+  EXPECT_EQ(ParseLogLine(tags)->content, "y");
   for (const std::string& bad : std::vector<std::string>{
            "", "hello", time, time + " stdout", time + " stdin F x", time + " stdout X x",
            "yesterday stdout F x", " " + time + " stdout F x"})
