@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ struct RuntimeContext {
   keeper::KeeperClient* keeper = nullptr;
   KernelFeatures features;
   std::string containers_dir;  // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
+  // Where exit events go through policy: the wait(2) status of an exec, DEADLINE_EXCEEDED after
+  // `timeout_ms`. Unset: the status is read from the pidfd (6.15), which needs no event.
+  std::function<StatusOr<int>(const std::string& exec_id, int timeout_ms)> wait_exit;
 };
 
 // Assembled, nothing attached, nothing running. Destroying it closes the mount fds; the cgroup and
@@ -27,6 +31,7 @@ struct PreparedContainer {
   Identity identity;
   std::unique_ptr<Cgroup> cgroup;
   UniqueFd rootfs;                 // detached overlay mount
+  UniqueFd dev, pts;               // detached /dev and /dev/pts
   std::vector<UniqueFd> bind_fds;  // detached bind mounts, in spec.mounts order
 };
 

@@ -1,0 +1,19 @@
+// A container's root filesystem as a detached overlay mount.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/base/kernel_features.h"
+#include "runtime/base/status.h"
+#include "runtime/sys/fd.h"
+
+namespace crisp::runtime {
+
+// `lower_dirs`: absolute, top layer first. With userxattr (the layers carry user.overlay.*) and
+// volatile (no sync at umount; containers do not survive a crash of the host).
+StatusOr<UniqueFd> MakeOverlay(const std::vector<std::string>& lower_dirs,
+                               const std::string& upper_dir, const std::string& work_dir,
+                               const KernelFeatures& features);
+
+}  // namespace crisp::runtime

@@ -1,0 +1,155 @@
+// CreateContainer's part: everything that can be made before anything runs.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "runtime/base/files.h"
+#include "runtime/base/pending.h"
+#include "runtime/container/bind_mount.h"
+#include "runtime/container/container_runtime.h"
+#include "runtime/container/dev_tree.h"
+#include "runtime/container/overlay.h"
+
+namespace crisp::runtime {
+namespace {
+
+constexpr size_t kMaxMounts = 150;  // the launch packet takes 200 descriptors
+
+Status RefuseMount(const BindMount& mount, absl::string_view reason) {
+  return InvalidField("mounts.container_path", mount.target, reason);
+}
+
+bool IsOrBelow(absl::string_view path, absl::string_view dir) {
+  return absl::ConsumePrefix(&path, dir) && (path.empty() || path[0] == '/');
+}
+
+// What would silently break the container's view; the child checks again by what paths resolve to.
+Status CheckSpec(const ContainerSpec& spec) {
+  if (spec.args.empty()) return InvalidField("args", "", "nothing to run");
+  if (spec.lower_dirs.empty()) return InvalidField("image", spec.id, "has no layers");
+  if (spec.pid != NamespaceMode::kContainer) {
+    return absl::UnimplementedError("pid namespace modes other than CONTAINER");
+  }
+  if (spec.mounts.size() > kMaxMounts) {
+    return InvalidField("mounts", absl::StrCat(spec.mounts.size()), "at most 150 are possible");
+  }
+  for (const BindMount& mount : spec.mounts) {
+    if (mount.target.empty() || mount.target[0] != '/') return RefuseMount(mount, "not absolute");
+    if (mount.target == "/") return RefuseMount(mount, "is the root");
+    if (IsOrBelow(mount.target, "/proc")) return RefuseMount(mount, "is below /proc");
+    if (IsOrBelow(mount.target, "/sys")) return RefuseMount(mount, "is below /sys");
+  }
+  return absl::OkStatus();
+}
+
+std::string DirOf(const ContainerSpec& spec, const RuntimeContext& context) {
+  return absl::StrCat(context.containers_dir, "/", spec.id);
+}
+
+Status MakeDir(const std::string& path, bool reuse) {
+  if (mkdir(path.c_str(), 0711) == 0) return absl::OkStatus();
+  if (errno == EEXIST && reuse) return absl::OkStatus();
+  return ErrnoStatus(errno, "make directory ", path);
+}
+
+// The root directory of the merged tree shows the upper directory's attributes: give it the
+// image's, so that the workload can enter its own "/" whatever user it is.
+Status CopyRootAttributes(const std::string& image, const std::string& upper) {
+  struct stat info;
+  if (stat(image.c_str(), &info) != 0) return ErrnoStatus(errno, "read layer ", image);
+  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0 ||
+      chmod(upper.c_str(), info.st_mode & 07777) != 0) {
+    return ErrnoStatus(errno, "set attributes of ", upper);
+  }
+  return absl::OkStatus();
+}
+
+Status MakeDirectories(const ContainerSpec& spec, const RuntimeContext& context, bool reuse) {
+  const std::string dir = DirOf(spec, context);
+  RETURN_IF_ERROR(MakeDirs(context.containers_dir, 0711));
+  RETURN_IF_ERROR(MakeDir(dir, reuse));
+  RETURN_IF_ERROR(MakeDir(dir + "/upper", reuse));
+  RETURN_IF_ERROR(CopyRootAttributes(spec.lower_dirs.front(), dir + "/upper"));
+  if (reuse) {  // a volatile mount leaves a mark there that forbids the next mount
+    ASSIGN_OR_RETURN(const UniqueFd parent, OpenDir(dir));
+    RETURN_IF_ERROR(RemoveTreeAt(parent.get(), "work"));
+  }
+  return MakeDir(dir + "/work", reuse);
+}
+
+void RemoveDirectories(const std::string& id, const std::string& containers_dir) {
+  const auto parent = OpenDir(containers_dir);
+  if (parent.ok()) (void)RemoveTreeAt(parent->get(), id);
+}
+
+Status MakeCgroup(PreparedContainer* prepared, const RuntimeContext& context, bool reuse) {
+  const ContainerSpec& spec = prepared->spec;
+  auto group = reuse ? context.cgroups->Open(spec.cgroup_parent, spec.id)
+                     : context.cgroups->Create(spec.cgroup_parent, spec.id);
+  if (reuse && absl::IsNotFound(group.status())) {
+    group = context.cgroups->Create(spec.cgroup_parent, spec.id);
+  }
+  RETURN_IF_ERROR(Annotate(group.status(), "make cgroup"));
+  prepared->cgroup = std::move(*group);
+  return absl::OkStatus();
+}
+
+Status LimitCgroup(const PreparedContainer& prepared) {
+  RETURN_IF_ERROR(Annotate(prepared.cgroup->SetLimits(prepared.spec.limits), "set cgroup limits"));
+  return Annotate(prepared.cgroup->SetDevices(prepared.spec.device_rules), "set device rules");
+}
+
+Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
+  const std::string dir = DirOf(prepared->spec, context);
+  ASSIGN_OR_RETURN(prepared->rootfs, MakeOverlay(prepared->spec.lower_dirs, dir + "/upper",
+                                                 dir + "/work", context.features));
+  ASSIGN_OR_RETURN(prepared->identity,
+                   ResolveIdentity(prepared->rootfs.get(), prepared->spec.user));
+  return absl::OkStatus();
+}
+
+Status MakeDevices(PreparedContainer* prepared) {
+  ASSIGN_OR_RETURN(prepared->dev, MakeDevTree(prepared->spec.devices, prepared->spec.tty));
+  ASSIGN_OR_RETURN(prepared->pts, MakeDevPts());
+  return absl::OkStatus();
+}
+
+Status MakeBinds(PreparedContainer* prepared) {
+  for (const BindMount& mount : prepared->spec.mounts) {
+    ASSIGN_OR_RETURN(UniqueFd bind, MakeBind(mount));
+    prepared->bind_fds.push_back(std::move(bind));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<PreparedContainer>> PrepareContainer(const ContainerSpec& spec,
+                                                              const RuntimeContext& context,
+                                                              bool reuse) {
+  RETURN_IF_ERROR(CheckSpec(spec));
+  auto prepared = std::make_unique<PreparedContainer>();
+  prepared->spec = spec;
+
+  // Taken over things are not ours to undo: with `reuse` the container exists whatever happens
+  // here.
+  Pending directories, group;
+  if (!reuse) {
+    directories = Pending([&] { RemoveDirectories(spec.id, context.containers_dir); });
+  }
+  const Status made = MakeDirectories(spec, context, reuse);
+  if (absl::IsAlreadyExists(made)) directories.Commit();  // another container's
+  RETURN_IF_ERROR(made);
+  RETURN_IF_ERROR(MakeRoot(prepared.get(), context));
+  RETURN_IF_ERROR(MakeCgroup(prepared.get(), context, reuse));
+  if (!reuse) group = Pending([&] { (void)prepared->cgroup->Remove(); });
+  RETURN_IF_ERROR(LimitCgroup(*prepared));
+  RETURN_IF_ERROR(MakeDevices(prepared.get()));
+  RETURN_IF_ERROR(MakeBinds(prepared.get()));
+  group.Commit();
+  directories.Commit();
+  return prepared;
+}
+
+}  // namespace crisp::runtime
