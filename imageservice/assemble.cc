@@ -77,7 +77,8 @@ class LayerWorkers {
     for (;;) {
       const size_t index = next_.fetch_add(1);
       if (index >= wanted_.size() || failed_.load()) return;
-      StatusOr<LayerPtr> layer = store_->Ensure(wanted_[index], [this] { return Stopped(); });
+      const LayerSource& wanted = wanted_[index];
+      StatusOr<LayerPtr> layer = store_->Ensure(wanted, [this] { return Stopped(); });
       if (!layer.ok())
         return Fail(Annotate(layer.status(), "layer ", wanted_[index].request.digest));
       layers_[index] = *std::move(layer);  // each index has one writer

@@ -44,6 +44,9 @@ StatusOr<std::unique_ptr<Service>> Service::Open(const ImageOptions& options) {
   if (options.root.empty() || options.root[0] != '/') {
     return InvalidField("images.root", options.root, "not an absolute path");
   }
+  if (options.keep_blobs) {
+    return InvalidField("images.keep_blobs", "true", "compressed layers are not kept yet");
+  }
   if (options.unpacker.empty()) {
     ASSIGN_OR_RETURN(service->options_.unpacker, UnpackerBesideUs());
   }

@@ -79,8 +79,13 @@ Outcome EnterLayerRoot(int directory) {
     return Outcome::System(errno, "move_mount");
   }
   if (fchdir(root.get()) != 0) return Outcome::System(errno, "chdir");
-  if (syscall(SYS_pivot_root, ".", ".") != 0) return Outcome::System(errno, "pivot_root");
-  if (umount2(".", MNT_DETACH) != 0) return Outcome::System(errno, "umount of the old root");
+  if (syscall(SYS_pivot_root, ".", ".") == 0) {
+    if (umount2(".", MNT_DETACH) != 0) return Outcome::System(errno, "umount of the old root");
+  } else if (errno != EINVAL || chroot(".") != 0) {
+    // EINVAL: the host runs from an initramfs, which cannot be pivoted away. The layer covers it,
+    // and a process without CAP_SYS_CHROOT and foreign descriptors has no way back.
+    return Outcome::System(errno, "pivot_root");
+  }
   if (chdir("/") != 0) return Outcome::System(errno, "chdir");
   return {};
 }

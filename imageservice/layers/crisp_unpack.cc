@@ -1,8 +1,8 @@
 // crisp-unpack: the one-shot process that unpacks one layer. Started by the daemon for each layer:
 //   crisp-unpack COMPRESSION DIGEST SIZE DIFF_ID RESERVE
 //   fd 0: the compressed layer   fd 1: the result record   fd 3: the layer's directory (O_PATH)
-// The result is one line: "ok ENTRIES BYTES INODES OPAQUE_ROOT", "bad TEXT" (the layer's fault) or
-// "sys ERRNO TEXT" (the machine's).
+// While it works it writes newlines (heartbeats). The result is one line: "ok ENTRIES BYTES INODES
+// OPAQUE_ROOT", "bad TEXT" (the layer's fault) or "sys ERRNO TEXT" (the machine's).
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -44,7 +44,7 @@ Outcome Run(const UnpackRequest& request, UnpackCounters* counters) {
   const int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return Outcome::System(errno, "open the layer");
   OUTCOME_TRY(DropPrivileges());
-  return Unpack(request, kInput, root, counters);
+  return Unpack(request, kInput, root, kResult, counters);
 }
 
 std::string ResultLine(const Outcome& outcome, const UnpackCounters& counters) {

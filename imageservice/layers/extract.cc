@@ -112,6 +112,7 @@ Outcome Extractor::AddFile(const TarEntry& entry, const Place& place, TarReader*
   }
   if (!file.valid()) return Outcome::System(errno, "create");
   ++inodes_;
+  OUTCOME_TRY(CheckFreeSpace(kBlock));
   OUTCOME_TRY(CopyData(entry, file.get(), reader));
   OUTCOME_TRY(SetFileMetadata(file.get(), entry));
   return {};
@@ -135,6 +136,7 @@ Outcome Extractor::AddDirectory(const TarEntry& entry, const Place& place) {
   }
   ++inodes_;
   bytes_ += kBlock;
+  OUTCOME_TRY(CheckFreeSpace(kBlock));
   if (was_whiteout) {
     UniqueFd made(
         openat(place.directory, place.name(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

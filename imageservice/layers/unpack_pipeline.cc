@@ -1,5 +1,6 @@
 #include "imageservice/layers/unpack_pipeline.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <memory>
@@ -61,6 +62,27 @@ class HashedSource : public ByteSource {
   Sha256 hash_;
 };
 
+// Says that the process still gets on: a megabyte of input can be a gigabyte to write.
+class BeatingSource : public ByteSource {
+ public:
+  BeatingSource(ByteSource* source, int alive) : source_(source), alive_(alive) {}
+  Outcome Next(std::string_view* piece) override {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec != last_) {
+      last_ = now.tv_sec;
+      const ssize_t n = write(alive_, &kHeartbeat, 1);
+      if (n < 0 && errno == EPIPE) return Outcome::System(EPIPE, "the daemon is gone");
+    }
+    return source_->Next(piece);
+  }
+
+ private:
+  ByteSource* source_;
+  int alive_;
+  time_t last_ = 0;
+};
+
 // First thread: everything up to the plain tar bytes, which go into the queue.
 Outcome Produce(const UnpackRequest& request, int input, ChunkQueue* queue) {
   FdSource file(input);
@@ -87,9 +109,10 @@ Outcome Produce(const UnpackRequest& request, int input, ChunkQueue* queue) {
 }
 
 // Second thread: the tar.
-Outcome Consume(const UnpackRequest& request, ChunkQueue* queue, int root,
+Outcome Consume(const UnpackRequest& request, ChunkQueue* queue, int root, int alive,
                 UnpackCounters* counters) {
-  HashedSource plain(queue, kMaxUncompressed, "the uncompressed layer (diffID)");
+  BeatingSource beating(queue, alive);
+  HashedSource plain(&beating, kMaxUncompressed, "the uncompressed layer (diffID)");
   TarReader reader(&plain);
   Extractor extractor(root, request.reserve);
   for (;;) {
@@ -108,7 +131,8 @@ Outcome Consume(const UnpackRequest& request, ChunkQueue* queue, int root,
 
 }  // namespace
 
-Outcome Unpack(const UnpackRequest& request, int input, int root, UnpackCounters* counters) {
+Outcome Unpack(const UnpackRequest& request, int input, int root, int alive,
+               UnpackCounters* counters) {
   struct Shared {  // outlives this function when the producer is left behind
     UnpackRequest request;
     ChunkQueue queue;
@@ -120,7 +144,7 @@ Outcome Unpack(const UnpackRequest& request, int input, int root, UnpackCounters
     shared->produced = Produce(shared->request, input, &shared->queue);
     shared->queue.Close(shared->produced.ok());
   });
-  Outcome consumed = Consume(request, &shared->queue, root, counters);
+  Outcome consumed = Consume(request, &shared->queue, root, alive, counters);
   if (!consumed.ok() && consumed.err() != 0) {
     producer.detach();  // the machine's fault: no reason to read on; the caller exits
     return consumed;

@@ -22,7 +22,12 @@ struct UnpackCounters {
   bool opaque_root = false;
 };
 
-// Reads `input` to its end and unpacks into `root`.
-Outcome Unpack(const UnpackRequest& request, int input, int root, UnpackCounters* counters);
+// A sign of life while it works: a newline about once a second, never blocking.
+inline constexpr char kHeartbeat = '\n';
+
+// Reads `input` to its end and unpacks into `root`. `alive` (a non-blocking descriptor) gets the
+// heartbeats.
+Outcome Unpack(const UnpackRequest& request, int input, int root, int alive,
+               UnpackCounters* counters);
 
 }  // namespace crisp::image

@@ -48,21 +48,6 @@ class SigpipeBlock {
   sigset_t pipe_, before_;
 };
 
-// Waits for `events` in steps, so that a cancel is seen within 100 ms.
-Status WaitFor(int fd, short events, const std::function<bool()>& cancelled) {
-  const int64_t start = MonotonicNanos();
-  for (;;) {
-    pollfd item{fd, events, 0};
-    const int n = sys::Retry([&] { return poll(&item, 1, kPollMillis); });
-    if (n < 0) return ErrnoStatus(errno, "poll");
-    if (n > 0) return absl::OkStatus();
-    if (cancelled()) return absl::CancelledError("cancelled");
-    if (MonotonicNanos() - start > kNoProgressNanos) {
-      return absl::DeadlineExceededError("unpack layer: no progress for 60 s");
-    }
-  }
-}
-
 struct Pipe {
   UniqueFd read, write;
 };
@@ -152,7 +137,7 @@ Status UnpackProcess::Feed(absl::string_view bytes, const std::function<bool()>&
     if (n > 0) {
       bytes.remove_prefix(static_cast<size_t>(n));
     } else if (n < 0 && errno == EAGAIN) {
-      RETURN_IF_ERROR(WaitFor(input_.get(), POLLOUT, cancelled));
+      RETURN_IF_ERROR(WaitFor(input_.get(), cancelled));
     } else {
       return ErrnoStatus(errno, "write to crisp-unpack");
     }
@@ -160,38 +145,58 @@ Status UnpackProcess::Feed(absl::string_view bytes, const std::function<bool()>&
   return absl::OkStatus();
 }
 
-StatusOr<std::string> UnpackProcess::ReadResult(const std::function<bool()>& cancelled) {
-  std::string text;
-  while (text.size() < kMaxResult) {
-    RETURN_IF_ERROR(WaitFor(result_.get(), POLLIN, cancelled));
-    char buffer[kMaxResult];
-    const ssize_t n = sys::Retry([&] { return read(result_.get(), buffer, sizeof(buffer)); });
-    if (n < 0) return ErrnoStatus(errno, "read from crisp-unpack");
-    if (n == 0) break;
-    text.append(buffer, static_cast<size_t>(n));
+// Takes what it said without waiting.
+Status UnpackProcess::Listen(bool* alive) {
+  char buffer[kMaxResult];
+  const ssize_t n = sys::Retry([&] { return read(result_.get(), buffer, sizeof(buffer)); });
+  if (n < 0) return ErrnoStatus(errno, "read from crisp-unpack");
+  *alive = n > 0;
+  silent_ = n == 0;
+  for (const char c : absl::string_view(buffer, static_cast<size_t>(n))) {
+    if (c != kHeartbeat && verdict_.size() < kMaxResult) verdict_.push_back(c);
   }
-  return text;
+  return absl::OkStatus();
+}
+
+// Until `fd` is writable, or with -1 until the process has said its last word. In short steps, so
+// that a cancel is seen within 100 ms; a heartbeat restarts the no-progress clock.
+Status UnpackProcess::WaitFor(int fd, const std::function<bool()>& cancelled) {
+  int64_t start = MonotonicNanos();
+  for (;;) {
+    pollfd items[] = {{fd, POLLOUT, 0}, {silent_ ? -1 : result_.get(), POLLIN, 0}};
+    if (sys::Retry([&] { return poll(items, 2, kPollMillis); }) < 0) {
+      return ErrnoStatus(errno, "poll");
+    }
+    bool alive = false;
+    if (items[1].revents != 0) RETURN_IF_ERROR(Listen(&alive));
+    if (items[0].revents != 0 || (fd < 0 && silent_)) return absl::OkStatus();
+    if (cancelled()) return absl::CancelledError("cancelled");
+    if (alive) start = MonotonicNanos();
+    if (MonotonicNanos() - start > kNoProgressNanos) {
+      return absl::DeadlineExceededError("unpack layer: no progress for 60 s");
+    }
+  }
 }
 
 StatusOr<UnpackCounters> UnpackProcess::Finish(const std::function<bool()>& cancelled) {
   input_.Reset();
-  ASSIGN_OR_RETURN(const std::string line, ReadResult(cancelled));
-  int status = 0;
+  RETURN_IF_ERROR(WaitFor(-1, cancelled));
   // It has said all it will say; one that closed its end and lives on must not hold us up.
-  if (line.empty()) {
-    RETURN_IF_ERROR(WaitFor(pidfd_.get(), POLLIN, cancelled));
-  } else {
-    sys::PidfdSendSignal(pidfd_.get(), SIGKILL);
+  int status = 0;
+  if (!verdict_.empty()) sys::PidfdSendSignal(pidfd_.get(), SIGKILL);
+  const int64_t end = MonotonicNanos() + kNoProgressNanos;
+  while (sys::Retry([&] { return waitpid(pid_, &status, WNOHANG); }) == 0) {
+    if (cancelled()) return absl::CancelledError("cancelled");
+    if (MonotonicNanos() > end) return absl::DeadlineExceededError("crisp-unpack does not end");
+    pollfd item{pidfd_.get(), POLLIN, 0};
+    poll(&item, 1, kPollMillis);
   }
-  sys::Retry([&] { return waitpid(pid_, &status, 0); });
   pid_ = -1;
-  if (line.empty()) {
-    return absl::InternalError(absl::StrCat("crisp-unpack died without a verdict: ",
-                                            WIFSIGNALED(status)
-                                                ? absl::StrCat("signal ", WTERMSIG(status))
-                                                : absl::StrCat("exit code ", WEXITSTATUS(status))));
-  }
-  return Verdict(line);
+  if (!verdict_.empty()) return Verdict(verdict_);
+  return absl::InternalError(absl::StrCat("crisp-unpack died without a verdict: ",
+                                          WIFSIGNALED(status)
+                                              ? absl::StrCat("signal ", WTERMSIG(status))
+                                              : absl::StrCat("exit code ", WEXITSTATUS(status))));
 }
 
 // The process handled hostile bytes: its words are bounded and taken as data.

@@ -33,11 +33,14 @@ class UnpackProcess {
 
  private:
   UnpackProcess() = default;
-  StatusOr<std::string> ReadResult(const std::function<bool()>& cancelled);
+  Status Listen(bool* alive);
+  Status WaitFor(int fd, const std::function<bool()>& cancelled);
   StatusOr<UnpackCounters> Verdict(const std::string& line);
 
   pid_t pid_ = -1;
   UniqueFd pidfd_, input_, result_;
+  std::string verdict_;  // what it said so far, without heartbeats
+  bool silent_ = false;  // it will say no more
 };
 
 }  // namespace crisp::image
