@@ -76,6 +76,8 @@ Status SpawnKeeper(const KeeperOptions& options, Deadline deadline) {
                          std::to_string(kReadyFd), "--exit-when-idle"};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
+  std::string no_exit_info = "--no-exit-info";
+  if (!options.features.pidfd_exit_info) argv.push_back(no_exit_info.data());
   argv.push_back(nullptr);
   RETURN_IF_ERROR(ForkTwice({null.get(), ready_write.get(), program.get(), argv.data()}));
   ready_write.Reset();

@@ -30,9 +30,10 @@ int64_t Nanos(clockid_t clock) {
 int64_t MonotonicNanos() { return Nanos(CLOCK_MONOTONIC); }
 int64_t WallNanos() { return Nanos(CLOCK_REALTIME); }
 
-int Keeper::Init(int listener, Held* held, const LaunchFunctions& functions, bool exit_when_idle) {
+int Keeper::Init(int listener, Held* held, const LaunchFunctions& functions,
+                 const KeeperSettings& settings) {
   functions_ = &functions;
-  exit_when_idle_ = exit_when_idle;
+  settings_ = settings;
   listener_ = listener;
   held_ = held;
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -130,7 +131,8 @@ void Keeper::OnTimers() {
 }
 
 bool Keeper::Idle() const {
-  if (!exit_when_idle_ || !had_client_ || client_ >= 0 || launchers_.busy() > 0) return false;
+  if (!settings_.exit_when_idle || !had_client_ || client_ >= 0 || launchers_.busy() > 0)
+    return false;
   for (uint32_t i = 0; i < high_water(); ++i)
     if (table_->slot[i].state.load() != SlotState::kFree) return false;
   return true;

@@ -17,10 +17,16 @@
 
 namespace crisp::keeper {
 
+struct KeeperSettings {
+  bool exit_when_idle = false;  // no daemon and no used slot: end (a later daemon starts another)
+  bool exit_info = true;        // false: do not ask PIDFD_GET_INFO, as on kernels before 6.15
+};
+
 class Keeper {
  public:
   // `listener`: a listening SOCK_SEQPACKET socket; `held`: kSlots zeroed ones. Returns 0 or errno.
-  int Init(int listener, Held* held, const LaunchFunctions& functions, bool exit_when_idle);
+  int Init(int listener, Held* held, const LaunchFunctions& functions,
+           const KeeperSettings& settings);
   // Serves until it is idle (if so asked). Returns an errno otherwise.
   int Run();
 
@@ -109,7 +115,8 @@ class Keeper {
   bool greeted_ = false;
   bool events_lost_ = false;  // an event did not fit: tell the daemon to look at all slots
 
-  bool exit_when_idle_ = false, had_client_ = false;
+  KeeperSettings settings_;
+  bool had_client_ = false;
   bool reap_wanted_ = false;
   uint32_t unresolved_ = 0;  // foreign children whose exit status is not known yet
 

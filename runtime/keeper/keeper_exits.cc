@@ -51,10 +51,13 @@ bool Keeper::ResolveForeign(uint32_t index) {
   const int pidfd = held_[index].Get(kRolePidfd);
   const pid_t pid = slot(index).pid;
   int status = 0;
-  bool known = sys::PidfdExitStatus(pidfd, &status) == 0;
+  const auto from_pidfd = [&] {
+    return settings_.exit_info && sys::PidfdExitStatus(pidfd, &status) == 0;
+  };
+  bool known = from_pidfd();
   if (!known)  // the number is still this process's if the pidfd says so afterwards
     known = ZombieStatus(pid, &status) == 0 && PidOfPidfd(0, pidfd) == pid;
-  if (!known) known = sys::PidfdExitStatus(pidfd, &status) == 0;
+  if (!known) known = from_pidfd();
   if (known) NoteExit(index, status);
   return known;
 }

@@ -21,7 +21,7 @@ namespace {
 
 struct Arguments {
   const char* dir = nullptr;
-  bool exit_when_idle = false;
+  KeeperSettings settings;
   int ready_fd = -1;
 };
 
@@ -40,7 +40,9 @@ bool Parse(int argc, char** argv, Arguments* out) {
   for (int i = 1; i < argc; ++i) {
     const bool has_value = i + 1 < argc;
     if (strcmp(argv[i], "--exit-when-idle") == 0) {
-      out->exit_when_idle = true;
+      out->settings.exit_when_idle = true;
+    } else if (strcmp(argv[i], "--no-exit-info") == 0) {
+      out->settings.exit_info = false;
     } else if (strcmp(argv[i], "--dir") == 0 && has_value) {
       out->dir = argv[++i];
     } else if (strcmp(argv[i], "--ready-fd") == 0 && has_value) {
@@ -122,7 +124,7 @@ int Serve(const Arguments& arguments, const LaunchFunctions& functions) {
   const int listener = Listen(dir);
   if (listener < 0) return Fail("listen on keeper.sock", -listener);
   close(dir);
-  if (const int err = keeper.Init(listener, held, functions, arguments.exit_when_idle))
+  if (const int err = keeper.Init(listener, held, functions, arguments.settings))
     return Fail("start", err);
   if (arguments.ready_fd >= 0) {
     if (write(arguments.ready_fd, "R", 1) != 1) return Fail("report ready", errno);
@@ -137,7 +139,8 @@ int Serve(const Arguments& arguments, const LaunchFunctions& functions) {
 int KeeperMain(int argc, char** argv, const LaunchFunctions& functions) {
   Arguments arguments;
   if (!Parse(argc, argv, &arguments))
-    return Fail("usage: crisp-keeper --dir PATH [--exit-when-idle] [--ready-fd N]", EINVAL);
+    return Fail("usage: crisp-keeper --dir PATH [--exit-when-idle] [--no-exit-info] [--ready-fd N]",
+                EINVAL);
   if (const int err = RunFromSealedCopy(argv)) return Fail("run from a sealed copy", err);
   HardenSelf();
   BlockSignals();

@@ -1,6 +1,6 @@
 // What crisp-keeper and the keeper of the tests share: everything but how a process is launched.
 //
-//   crisp-keeper --dir PATH [--exit-when-idle] [--ready-fd N]
+//   crisp-keeper --dir PATH [--exit-when-idle] [--no-exit-info] [--ready-fd N]
 // PATH is a directory of ours (0700). In it: keeper.lock, held as long as the keeper lives, and
 // keeper.sock. Exit codes: 0 idle, 3 another keeper holds the lock, 1 anything else (said on
 // stderr).

@@ -144,6 +144,7 @@ KeeperOptions KeeperTest::Options() const {
   KeeperOptions options;
   options.binary = CRISP_TEST_KEEPER;
   options.socket_dir = dir_ + "/keeper";
+  options.features.pidfd_exit_info = true;
   return options;
 }
 

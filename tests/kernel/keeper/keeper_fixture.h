@@ -48,7 +48,7 @@ class KeeperTest : public ::testing::Test {
   void TearDown() override;
 
   void Connect();  // client_
-  KeeperOptions Options() const;
+  virtual KeeperOptions Options() const;
   // With pipes for stdout and stderr, and a log in dir_/ID.log.
   StatusOr<Started> Start(const std::string& id, const std::vector<std::string>& argv,
                           int deadline_ms = 30000);

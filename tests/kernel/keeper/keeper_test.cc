@@ -1,7 +1,9 @@
 // The keeper at work: launches, exits, holding, enumeration. Processes are plain children; what
 // runs inside a container is tested with runtime/init.
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -50,10 +52,12 @@ TEST_F(KeeperTest, SecondLaunchOfAnIdIsRefused) {
 
 TEST_F(KeeperTest, HangingLaunchEndsAtItsDeadlineAndOthersGoOn) {
   std::thread hanging([&] {
-    const auto started = Start("hang", {"@hang"}, 500);
+    const auto started = Start("hang", {"@hang"}, 1500);
     EXPECT_TRUE(absl::IsDeadlineExceeded(started.status())) << started.status();
   });
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(Start("ok" + std::to_string(i), {"/bin/true"}).ok());
+  // The child that hangs holds nothing of the others: their pipes have their end.
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(client_->FlushLog("ok" + std::to_string(i), 10000).ok());
   hanging.join();
   EXPECT_TRUE(Start("hang", {"/bin/true"}).ok());
 }
@@ -80,6 +84,30 @@ TEST_F(KeeperTest, StuckLaunchersAreReplaced) {
   EXPECT_TRUE(Start("after", {"/bin/true"}).ok());
   write_end.Reset();
   EXPECT_EQ(exits_.Wait("after"), 0);
+}
+
+// The kubelet unmounts volumes long before it removes the container.
+TEST_F(KeeperTest, LaunchFdsDoNotKeepAMountBusy) {
+  ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  const std::string volume = dir_ + "/volume";
+  ASSERT_EQ(mkdir(volume.c_str(), 0700), 0);
+  for (const char* program : {"/bin/true", "/bin/there-is-none"}) {
+    ASSERT_EQ(mount("volume", volume.c_str(), "tmpfs", 0, nullptr), 0);
+    {
+      const UniqueFd held(open(volume.c_str(), O_PATH | O_CLOEXEC));
+      const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+      LaunchRequest request;
+      request.id = "c";
+      request.plan = Plan({program});
+      request.fds = {null.get(), null.get(), null.get(), held.get()};
+      const auto launched = client_->Launch(request);
+      EXPECT_EQ(launched.ok(), program == std::string("/bin/true"));
+      if (launched.ok()) exits_.Wait("c");
+    }
+    EXPECT_EQ(umount2(volume.c_str(), 0), 0) << program << ": " << strerror(errno);
+    client_->Drop("c");
+  }
 }
 
 TEST_F(KeeperTest, ManyThreadsLaunchAtOnce) {
