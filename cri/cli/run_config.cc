@@ -89,7 +89,7 @@ Status FillPod(const Invocation& call, const std::string& uid, RunPlan* config) 
   if (net != "pod" && net != "host") return InvalidField("--net", net, "must be pod or host");
   v1::PodSandboxConfig& pod = config->pod;
   pod.mutable_metadata()->set_name(config->name);
-  pod.mutable_metadata()->set_namespace_("default");
+  pod.mutable_metadata()->set_namespace_(kRunNamespace);
   pod.mutable_metadata()->set_uid(uid);
   pod.set_log_directory(config->log_directory);
   (*pod.mutable_labels())[kRunLabel] = "true";

@@ -9,6 +9,7 @@ namespace crisp::cli {
 
 // Each pod of `crisp run` logs below it, in a folder with the pod's name.
 inline constexpr char kRunLogRoot[] = "/var/log/crisp";
+inline constexpr char kRunNamespace[] = "default";
 
 struct RunPlan {
   std::string name, log_directory;
@@ -22,6 +23,6 @@ bool IsRunName(absl::string_view name);
 std::string NameOfImage(absl::string_view image);
 
 StatusOr<RunPlan> MakeRunPlan(const Invocation& call, const std::string& suffix,
-                                  const std::string& uid);
+                              const std::string& uid);
 
 }  // namespace crisp::cli

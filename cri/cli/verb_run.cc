@@ -23,6 +23,21 @@ StatusOr<std::string> EnsureImage(CriClient& client, const std::string& image) {
   return pulled.image_ref();
 }
 
+// The CRI allows two pods of one name (other uid); for us the name is how one says which.
+Status CheckNameIsFree(CriClient& client, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto pods, client.ListPodSandbox({}));
+  for (const v1::PodSandbox& pod : pods.items()) {
+    if (pod.metadata().name() == name && pod.metadata().namespace_() == kRunNamespace)
+      return absl::AlreadyExistsError(
+          absl::StrCat("there is a pod ", name, ": remove it first (crisp rm ", name, ")"));
+  }
+  return absl::OkStatus();
+}
+
+void RemoveLogs(const std::string& name) {
+  if (auto logs = OpenDir(kRunLogRoot); logs.ok()) (void)RemoveTreeAt(logs->get(), name);
+}
+
 StatusOr<v1::PodSandbox> RunPod(CriClient& client, const RunPlan& config) {
   v1::RunPodSandboxRequest request;
   *request.mutable_config() = config.pod;
@@ -61,8 +76,11 @@ StatusOr<int> RunRun(const Invocation& call) {
   ASSIGN_OR_RETURN(const std::string image, EnsureImage(*client, call.args[0]));
   config.container.mutable_image()->set_image(image);
   config.container.mutable_image()->set_user_specified_image(call.args[0]);
+  RETURN_IF_ERROR(CheckNameIsFree(*client, config.name));
   RETURN_IF_ERROR(MakeDirs(config.log_directory, 0755));
+  Pending logs([&] { RemoveLogs(config.name); });
   ASSIGN_OR_RETURN(const v1::PodSandbox pod, RunPod(*client, config));
+  logs.Commit();  // they go with the pod from here
   Pending remove([&] { (void)RemovePod(*client, pod); });
   ASSIGN_OR_RETURN(const std::string id, StartContainer(*client, pod.id(), config));
   if (!call.Has("rm")) remove.Commit();
