@@ -119,29 +119,32 @@ NetworkManager::Plan NetworkManager::MakePlan(const ConfSource::Loaded& loaded) 
   return plan;
 }
 
+std::optional<NetworkManager::Plan> NetworkManager::KnownPlan(const ConfSource::Loaded& loaded) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool known = !plan_.json.empty();
+  if (known && plan_.generation == loaded.generation) return plan_;
+  return std::nullopt;
+}
+
 NetworkManager::Plan NetworkManager::CurrentPlan() {
+  if (const std::optional<Plan> known = KnownPlan(source_.Current())) return *known;
+  const std::lock_guard<std::mutex> switching(switch_mutex_);
   const ConfSource::Loaded loaded = source_.Current();
+  if (const std::optional<Plan> known = KnownPlan(loaded)) return *known;
+  const Plan now = MakePlan(loaded);
   std::shared_ptr<LiveNetwork> old;
-  Plan now;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const bool known = !plan_.json.empty() || !plan_.problem.empty();
-    if (known && plan_.generation == loaded.generation && plan_.problem.empty()) return plan_;
-    Plan fresh = MakePlan(loaded);
+    plan_.generation = loaded.generation;
     // The same text again (touched, or copied anew): keep what is prepared.
-    if (known && fresh.json == plan_.json && fresh.problem == plan_.problem) {
-      plan_.generation = loaded.generation;
-      return plan_;
-    }
+    if (now.json == plan_.json && now.problem == plan_.problem) return plan_;
     old = plan_.bridge;
-    plan_ = now = fresh;
+    plan_ = now;
   }
-  std::deque<Attachment> dropped;
-  const size_t size = now.bridge ? std::min(static_cast<size_t>(std::max(options_.pool_size, 0)),
-                                            now.bridge->Capacity() / 4)
-                                 : 0;
-  dropped = pool_.SwitchTo(now.bridge.get(), size);
-  for (Attachment& attachment : dropped) old->Unmake(std::move(attachment));
+  const size_t wanted = static_cast<size_t>(std::max(options_.pool_size, 0));
+  const size_t size = now.bridge ? std::min(wanted, now.bridge->Capacity() / 4) : 0;
+  for (Attachment& attachment : pool_.SwitchTo(now.bridge.get(), size))
+    if (old) old->Unmake(std::move(attachment));
   if (worker_) worker_->Wake();
   return now;
 }

@@ -47,8 +47,9 @@ class NetworkManager : public PodNetwork {
   Status Usable(const ConfList& list) const;
   // The plan after a look at the configuration folders.
   Plan CurrentPlan();
+  // The plan, if it fits to what was loaded.
+  std::optional<Plan> KnownPlan(const ConfSource::Loaded& loaded);
   Plan MakePlan(const ConfSource::Loaded& loaded) const;
-  void FillFrom(const std::shared_ptr<LiveNetwork>& network);
   StatusOr<Attachment> TakeAttachment(LiveNetwork& network);
   StatusOr<Lease> AddToBridge(LiveNetwork& network, const PodIdentity& pod);
   Status ReleaseBridge(const Record& record);
@@ -61,7 +62,8 @@ class NetworkManager : public PodNetwork {
   ConfSource source_;
   std::unique_ptr<PluginNetwork> plugins_;
 
-  std::mutex mutex_;  // never held over I/O
+  std::mutex switch_mutex_;  // held while plan and pool change together; before mutex_
+  std::mutex mutex_;         // never held over I/O
   Plan plan_;
   bool swept_ = false;  // the pool waits for it: adopted addresses come first
   std::map<std::string, Record> leases_;

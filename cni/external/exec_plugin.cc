@@ -136,15 +136,20 @@ void TakeBoth(pollfd* out, pollfd* err, Output* output) {
 }
 
 // Reads until the plugin has exited.
-Status Collect(const Running& running, int out, int err, int timeout_ms, Output* output) {
-  const int64_t deadline = MonotonicNanos() + int64_t{timeout_ms} * 1'000'000;
-  pollfd fds[3] = {{out, POLLIN, 0}, {err, POLLIN, 0}, {running.pidfd(), POLLIN, 0}};
+Status Collect(const Running& running, int out, int err, const PluginCall& call, Output* output) {
+  const int64_t deadline = MonotonicNanos() + int64_t{call.timeout_ms} * 1'000'000;
+  pollfd fds[4] = {{out, POLLIN, 0},
+                   {err, POLLIN, 0},
+                   {running.pidfd(), POLLIN, 0},
+                   {call.cancel_fd, POLLIN, 0}};
   while (true) {
     const int64_t left = (deadline - MonotonicNanos() + 999'999) / 1'000'000;
     if (left <= 0)
-      return absl::DeadlineExceededError(absl::StrCat("did not end within ", timeout_ms, " ms"));
-    const int ready = sys::Retry([&] { return poll(fds, 3, static_cast<int>(left)); });
+      return absl::DeadlineExceededError(
+          absl::StrCat("did not end within ", call.timeout_ms, " ms"));
+    const int ready = sys::Retry([&] { return poll(fds, 4, static_cast<int>(left)); });
     if (ready < 0) return ErrnoStatus(errno, "wait for plugin");
+    if ((fds[3].revents & POLLIN) != 0) return absl::CancelledError("the daemon ends");
     const bool exited = (fds[2].revents & POLLIN) != 0;
     TakeBoth(&fds[0], &fds[1], output);
     if (output->too_much)
@@ -177,7 +182,7 @@ StatusOr<std::string> Exec(const PluginFile& plugin, const PluginCall& call) {
   out.write.Reset();
   err.write.Reset();
   Output output;
-  RETURN_IF_ERROR(Collect(running, out.read.get(), err.read.get(), call.timeout_ms, &output));
+  RETURN_IF_ERROR(Collect(running, out.read.get(), err.read.get(), call, &output));
   RETURN_IF_ERROR(ExitStatus(running.Reap(), output));
   return std::move(output.out);
 }

@@ -29,6 +29,7 @@ struct PluginCall {
   std::vector<std::string> bin_dirs;  // CNI_PATH
   std::string config;                 // stdin
   int timeout_ms = 60'000;
+  int cancel_fd = -1;  // readable: give up
 };
 
 // What it wrote to stdout. An error carries the plugin's own words: its error result, or the end of

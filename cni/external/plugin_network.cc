@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -103,7 +104,10 @@ PluginNetwork::PluginNetwork(const Options& options, AttachmentStore store)
 StatusOr<std::unique_ptr<PluginNetwork>> PluginNetwork::Open(const Options& options) {
   RETURN_IF_ERROR(MakeDirs(options.state_dir + "/netns", 0700));
   ASSIGN_OR_RETURN(AttachmentStore store, AttachmentStore::Open(options.state_dir + "/results"));
-  return std::unique_ptr<PluginNetwork>(new PluginNetwork(options, std::move(store)));
+  std::unique_ptr<PluginNetwork> network(new PluginNetwork(options, std::move(store)));
+  network->cancel_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!network->cancel_.valid()) return ErrnoStatus(errno, "make eventfd of plugin calls");
+  return network;
 }
 
 PluginNetwork::~PluginNetwork() {
@@ -112,6 +116,8 @@ PluginNetwork::~PluginNetwork() {
     stop_ = true;
     changed_.notify_all();
   }
+  // A DEL that is cut off is done again after the restart.
+  eventfd_write(cancel_.get(), 1);
   if (worker_.joinable()) worker_.join();
 }
 
@@ -138,6 +144,7 @@ StatusOr<std::string> PluginNetwork::Call(const std::string& command, const Conf
   call.bin_dirs = options_.bin_dirs;
   call.config = config.dump(-1, ' ', false, Json::error_handler_t::replace);
   call.timeout_ms = timeout_ms;
+  call.cancel_fd = cancel_.get();
   return ExecPlugin(file, call);
 }
 

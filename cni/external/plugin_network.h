@@ -63,6 +63,7 @@ class PluginNetwork {
   void StartWorker();
 
   const Options options_;
+  UniqueFd cancel_;  // an eventfd: ends the plugin calls at destruction
   std::mutex store_mutex_;
   AttachmentStore store_;
 

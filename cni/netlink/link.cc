@@ -82,6 +82,23 @@ ifaddrmsg AddressHeader(int link_index, const IpPrefix& address) {
   return header;
 }
 
+// Entries may be missing from a dump during which something changed: once more. A node where
+// something always changes gets the last try.
+template <typename Header>
+Status Dump(NlSocket& socket, uint16_t type, const Header& header, absl::string_view what,
+            const std::function<void()>& start, const std::function<void(const NlMessage&)>& each) {
+  constexpr int kTries = 8;
+  Status status;
+  for (int i = 0; i < kTries; ++i) {
+    start();
+    NlBatch request;
+    request.Begin(type, NLM_F_DUMP, header);
+    status = socket.Query(request, what, each);
+    if (!absl::IsAborted(status)) return status;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::optional<Link> ParseLink(const NlMessage& message) {
@@ -144,25 +161,23 @@ StatusOr<Link> GetLink(NlSocket& socket, const std::string& name) {
   return *found;
 }
 
-StatusOr<std::vector<Link>> ListLinks(NlSocket& socket, int master) {
-  NlBatch request;
-  request.Begin(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
-  if (master != 0) request.PutU32(IFLA_MASTER, static_cast<uint32_t>(master));
+StatusOr<std::vector<Link>> ListLinks(NlSocket& socket) {
   std::vector<Link> links;
-  RETURN_IF_ERROR(socket.Query(request, "list links", [&](const NlMessage& message) {
-    const std::optional<Link> link = ParseLink(message);
-    if (link && (master == 0 || link->master == master)) links.push_back(*link);
-  }));
+  RETURN_IF_ERROR(Dump(
+      socket, RTM_GETLINK, ifinfomsg{}, "list links", [&] { links.clear(); },
+      [&](const NlMessage& message) {
+        if (const auto link = ParseLink(message)) links.push_back(*link);
+      }));
   return links;
 }
 
 StatusOr<std::vector<LinkAddress>> ListAddresses(NlSocket& socket) {
-  NlBatch request;
-  request.Begin(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
   std::vector<LinkAddress> addresses;
-  RETURN_IF_ERROR(socket.Query(request, "list addresses", [&](const NlMessage& message) {
-    if (const auto address = ParseLinkAddress(message)) addresses.push_back(*address);
-  }));
+  RETURN_IF_ERROR(Dump(
+      socket, RTM_GETADDR, ifaddrmsg{}, "list addresses", [&] { addresses.clear(); },
+      [&](const NlMessage& message) {
+        if (const auto address = ParseLinkAddress(message)) addresses.push_back(*address);
+      }));
   return addresses;
 }
 

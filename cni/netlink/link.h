@@ -33,7 +33,7 @@ std::optional<LinkAddress> ParseLinkAddress(const NlMessage& message);
 
 // NOT_FOUND when there is none.
 StatusOr<Link> GetLink(NlSocket& socket, const std::string& name);
-StatusOr<std::vector<Link>> ListLinks(NlSocket& socket, int master = 0);
+StatusOr<std::vector<Link>> ListLinks(NlSocket& socket);
 StatusOr<std::vector<LinkAddress>> ListAddresses(NlSocket& socket);
 
 // "02:00:0a:55:00:01" of 6 raw bytes, and back.

@@ -122,6 +122,7 @@ Status NlSocket::Query(NlBatch& request, absl::string_view what,
   const uint32_t sequence = sequence_;
   RETURN_IF_ERROR(Send(request, what, 0));
   sequence_ += static_cast<uint32_t>(request.count());
+  bool interrupted = false;
   while (true) {
     const long got = Receive();
     if (got < 0) return ErrnoStatus(static_cast<int>(-got), what, ": receive netlink answer");
@@ -133,10 +134,14 @@ Status NlSocket::Query(NlBatch& request, absl::string_view what,
     absl::string_view rest(buffer_.data(), static_cast<size_t>(got));
     for (NlMessage message; NextMessage(&rest, &message);) {
       if (message.header.nlmsg_seq != sequence) continue;
+      interrupted = interrupted || (message.header.nlmsg_flags & NLM_F_DUMP_INTR) != 0;
       NlError error;
       if (ParseError(message, &error))
         return error.error != 0 ? ErrorOf(error, what) : absl::OkStatus();
-      if (message.header.nlmsg_type == NLMSG_DONE) return absl::OkStatus();
+      if (message.header.nlmsg_type == NLMSG_DONE) {
+        if (!interrupted) return absl::OkStatus();
+        return absl::AbortedError(absl::StrCat(what, ": changed while it was read"));
+      }
       each(message);
     }
   }

@@ -26,7 +26,8 @@ class NlSocket {
   Status Transact(NlBatch& batch, absl::string_view what);
   Status Transact(NlBatch& batch, absl::string_view what, size_t ack_index);
 
-  // One request (dump or not); calls `each` for every message of the answer.
+  // One request (dump or not); calls `each` for every message of the answer. ABORTED: something
+  // changed during the dump, and entries may be missing.
   Status Query(NlBatch& request, absl::string_view what,
                const std::function<void(const NlMessage&)>& each);
 

@@ -1,6 +1,7 @@
 // External CNI plugins: Debian's, and scripts that misbehave in every way of the catalogue
 // (security-faults 2.3).
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -238,6 +239,19 @@ TEST_F(ExternalTest, DelIsRepeatedUntilItSucceedsAlsoAfterARestart) {
   std::ofstream(root_ + "/allow") << "";
   EXPECT_TRUE(network->Quiesce(10000));
   EXPECT_EQ(Leftovers(), "");
+}
+
+TEST_F(ExternalTest, TheEndOfTheDaemonDoesNotWaitForAPlugin) {
+  options_.plugin_timeout_ms = 60'000;
+  UseFake(kGood, "touch $DIR/hangs; exec sleep 1000");
+  auto network = OpenNetwork(options_);
+  StatusOr<Lease> lease = network->Add(Pod("a"));
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  ASSERT_TRUE(network->Release(Pod("a").sandbox_id, lease->record).ok());
+  ASSERT_TRUE(Eventually([&] { return access((root_ + "/hangs").c_str(), F_OK) == 0; }));
+  const int64_t start = MonotonicNanos();
+  network.reset();
+  EXPECT_LT(MonotonicNanos() - start, 20'000'000'000);
 }
 
 TEST_F(ExternalTest, AMissingPluginMakesTheNodeNotReadyUntilItComes) {
