@@ -212,6 +212,10 @@ Status Drive(const CurlApi* api, CURLM* multi, Transfer* transfer) {
       const CURLcode code = message->data.result;
       if (!transfer->failure.ok()) return transfer->failure;
       if (code == CURLE_OK) return absl::OkStatus();
+      if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
+        return absl::FailedPreconditionError(  // trying again would change nothing
+            absl::StrCat("TLS certificate not trusted: ", api->easy_strerror(code)));
+      }
       return absl::UnavailableError(api->easy_strerror(code));
     }
     if (running == 0) return absl::InternalError("transfer ended without a result");

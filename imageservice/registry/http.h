@@ -60,7 +60,8 @@ class HttpSession {
   HttpSession& operator=(const HttpSession&) = delete;
 
   // UNAVAILABLE: no answer, or it broke off (worth another try); CANCELLED; INVALID_ARGUMENT: the
-  // answer breaks a limit; otherwise the sink's own error.
+  // answer breaks a limit; FAILED_PRECONDITION: its certificate is not trusted; otherwise the
+  // sink's own error.
   StatusOr<HttpResponse> Exchange(const HttpRequest& request);
 
  private:

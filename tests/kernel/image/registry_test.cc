@@ -26,11 +26,15 @@ bool Never() { return false; }
 
 class RealRegistry {
  public:
-  RealRegistry() : port_(FreePort()) {
+  explicit RealRegistry(bool tls = false) : port_(FreePort()) {
+    if (tls) MakeCertificate();
     const std::string config = temp_.Sub("config.yml");
     WriteText(config, absl::StrCat("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: "
                                    "{rootdirectory: ",
-                                   temp_.Sub("data"), "}\nhttp: {addr: \"", host(), "\"}\n"));
+                                   temp_.Sub("data"), "}\nhttp:\n  addr: \"", host(), "\"\n",
+                                   tls ? absl::StrCat("  tls: {certificate: ", certificate(),
+                                                      ", key: ", temp_.Sub("key.pem"), "}\n")
+                                       : ""));
     std::string arguments[] = {kProgram, "serve", config};
     char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(), nullptr};
     posix_spawn_file_actions_t actions;
@@ -52,6 +56,7 @@ class RealRegistry {
     pid_ = -1;
   }
 
+  std::string certificate() const { return temp_.Sub("cert.pem"); }
   std::string host() const { return absl::StrCat("127.0.0.1:", port_); }
 
   void AddBlob(const std::string& repository, const std::string& blob) {
@@ -78,6 +83,13 @@ class RealRegistry {
   }
 
  private:
+  void MakeCertificate() {
+    const std::string command = absl::StrCat(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=crisp-test -addext "
+        "subjectAltName=IP:127.0.0.1 -keyout ",
+        temp_.Sub("key.pem"), " -out ", certificate(), " 2>/dev/null");
+    EXPECT_EQ(system(command.c_str()), 0) << command;
+  }
   std::string Root() const { return temp_.Sub("data/docker/registry/v2/"); }
   void Link(const std::string& repository, const std::string& path, const std::string& digest) {
     const std::string folder = absl::StrCat(Root(), "repositories/", repository, "/", path);
@@ -184,6 +196,29 @@ TEST_F(RegistryTest, ManyLayersInParallel) {
   for (size_t i = 0; i < 12; ++i) {
     EXPECT_TRUE(Exists(absl::StrCat(handle->lower_dirs[11 - i], "/f", i)));
   }
+}
+
+TEST_F(RegistryTest, TlsNeedsATrustedCertificate) {
+  RealRegistry registry(/*tls=*/true);
+  TempDir temp;
+  registry.Add("app", "latest", MakeImage({{TarBuilder().File("f", "1").End()}}));
+  const auto pull = [&](const RegistryHost& host) {
+    ImageOptions options = OptionsFor(temp.Sub("images"));
+    options.registries[registry.host()] = host;
+    auto service = ImageService::Open(options);
+    EXPECT_TRUE(service.ok()) << service.status();
+    return (*service)->Pull(registry.host() + "/app", {}, Never).status();
+  };
+  RegistryHost host;
+  host.endpoint = "https://" + registry.host();
+  const Status untrusted = pull(host);
+  EXPECT_EQ(untrusted.code(), absl::StatusCode::kFailedPrecondition) << untrusted;
+  host.ca_file = registry.certificate();
+  EXPECT_TRUE(pull(host).ok()) << pull(host);
+  host.ca_file.clear();
+  host.skip_verify = true;
+  EXPECT_TRUE(pull(host).ok()) << pull(host);
+  EXPECT_FALSE(pull({}).ok()) << "plain HTTP to a TLS port";
 }
 
 TEST_F(RegistryTest, GoneRegistryIsUnavailable) {
