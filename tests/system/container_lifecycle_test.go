@@ -143,7 +143,7 @@ func TestStopContainer(t *testing.T) {
 	polite := h.Run(pod, []string{"/bin/sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 1000 & wait $!; done"})
 	stubborn := h.Run(pod, []string{"/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000 & wait $!; done"})
 	own := h.Run(pod, []string{"/bin/sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 1000 & wait $!; done"},
-		func(c *v1.ContainerConfig) { c.StopSignal = v1.Signal_SIGUSR1 })
+		func(c *v1.ContainerConfig) { c.StopSignal = v1.Signal_SIGNAL_SIGUSR1 })
 	for _, id := range []string{polite, stubborn, own} {
 		waitForText(h, id, "ready")
 	}

@@ -16,7 +16,7 @@ import (
 func TestExecSync(t *testing.T) {
 	h := host.Start(t, host.Options{})
 	id := h.Sleeper(h.Pod(), func(c *v1.ContainerConfig) {
-		c.Envs = []*v1.KeyValue{{Key: "COLOUR", Value: "blue"}}
+		c.Envs = []*v1.KeyValue{{Key: "COLOUR", Value: []byte("blue")}}
 		c.WorkingDir = "/tmp"
 	})
 	for _, c := range []struct {

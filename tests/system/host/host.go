@@ -136,9 +136,20 @@ func (h *Host) connect() {
 	h.Images, err = cri.NewRemoteImageService(ctx, endpoint, 15*time.Minute, nil, false)
 	must(h, err)
 	h.conn, err = grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16<<20), grpc.WaitForReady(true)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16<<20), grpc.WaitForReady(true)),
+		grpc.WithUnaryInterceptor(withDeadline))
 	must(h, err)
 	h.Raw, h.RawImg = v1.NewRuntimeServiceClient(h.conn), v1.NewImageServiceClient(h.conn)
+}
+
+// withDeadline gives every call that has none the kubelet's two minutes: no test waits for ever.
+func withDeadline(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if _, has := ctx.Deadline(); !has {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+	}
+	return call(ctx, method, request, reply, conn, options...)
 }
 
 // KillDaemon ends it with -9 and waits until it is gone.
