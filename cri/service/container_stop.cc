@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
+#include "runtime/container/signal_ready.h"
 
 namespace crisp::cri {
 namespace {
@@ -30,6 +31,27 @@ void WaitStarted(Container& container, std::unique_lock<std::mutex>& lock, absl:
   while (container.state == ContainerState::kStarting && absl::Now() < deadline) {
     container.changed.wait_for(lock, std::chrono::milliseconds(100));
   }
+}
+
+// Sends the stop signal once (a second call does not repeat it, but its own, shorter grace counts)
+// and waits for the end. False at the deadline.
+bool StopGracefully(Container& container, std::unique_lock<std::mutex>& lock,
+                    keeper::KeeperClient& keeper, absl::Time deadline) {
+  // Right after a start the program may not have its handler yet, and the kernel would drop the
+  // signal: CRI-O waits its whole deadline then. Nothing tells when a handler is installed, so look
+  // again, more and more seldom.
+  absl::Duration pause = absl::Milliseconds(1);
+  while (container.state == ContainerState::kRunning && !container.stop_sent &&
+         absl::Now() < deadline) {
+    if (!runtime::SignalWouldBeDropped(container.pid, container.stop_signal)) {
+      container.stop_sent = true;
+      (void)keeper.Signal(container.id, container.stop_signal);
+      break;
+    }
+    WaitStopped(container, lock, std::min(deadline, absl::Now() + pause));
+    pause = std::min(2 * pause, absl::Milliseconds(100));
+  }
+  return WaitStopped(container, lock, deadline);
 }
 
 }  // namespace
@@ -73,14 +95,9 @@ Status RuntimeService::StopContainer(const v1::StopContainerRequest& request,
         container.state == ContainerState::kRemoving) {
       return absl::OkStatus();
     }
-    // A second call does not signal again, but its own, shorter grace counts.
-    if (grace > absl::ZeroDuration() && container.state == ContainerState::kRunning &&
-        !container.stop_sent) {
-      container.stop_sent = true;
-      (void)parts_.runtime.keeper->Signal(container.id, container.stop_signal);
-    }
-    if (grace > absl::ZeroDuration() &&
-        WaitStopped(container, lock, std::min(grace_end, call.deadline()))) {
+    if (container.state == ContainerState::kRunning && grace > absl::ZeroDuration() &&
+        StopGracefully(container, lock, *parts_.runtime.keeper,
+                       std::min(grace_end, call.deadline()))) {
       call.stages().Mark("graceful");
       return absl::OkStatus();
     }
