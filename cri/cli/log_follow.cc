@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -18,8 +19,9 @@ namespace crisp::cli {
 namespace {
 
 // The CRI's events are optional (UNIMPLEMENTED in many runtimes), so the end of a container is
-// asked for while its log is silent.
-constexpr int kStatePollMillis = 100;
+// asked for while its log is silent: often at first, for short commands.
+constexpr int kFirstPollMillis = 10;
+constexpr int kMaxPollMillis = 200;
 constexpr int64_t kStopSeconds = 10;
 
 // A handler and no signalfd: gRPC has threads by now, in which the signals are not blocked.
@@ -121,13 +123,13 @@ StatusOr<int> FollowLog(CriClient& client, const std::string& container_id, LogR
     ASSIGN_OR_RETURN(signals, OpenSignals());
   }
   const Pending forget([] { g_signal_fd = -1; });  // before its eventfd closes
-  for (;;) {
+  for (int wait = kFirstPollMillis;; wait = std::min(2 * wait, kMaxPollMillis)) {
     // State first, then the log: what was written before the end is there by then.
     ASSIGN_OR_RETURN(const std::optional<int> code, ExitCode(client, container_id));
     RETURN_IF_ERROR(log.Pump());
     if (code) return *code;
     pollfd fds[] = {{log.watch_fd(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
-    if (poll(fds, 2, kStatePollMillis) < 0 && errno != EINTR) return ErrnoStatus(errno, "poll");
+    if (poll(fds, 2, wait) < 0 && errno != EINTR) return ErrnoStatus(errno, "poll");
     if (fds[0].revents != 0) Drain(log.watch_fd());
     if (fds[1].revents != 0) {
       Drain(signals.get());
