@@ -19,7 +19,7 @@ namespace {
 using crisp::init::LaunchOutcome;
 using crisp::init::LaunchWatch;
 
-constexpr int kStepClone = 1, kStepExec = 2;
+constexpr int kStepExec = 2;
 constexpr size_t kMaxWords = 32;
 
 int Enter() { return 0; }
