@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,26 +39,39 @@ TestImage NoiseImage(unsigned seed) {
   return MakeImage(layers);
 }
 
+// The daemon of this test: pulls the image, says how it went, waits to be killed. A program of its
+// own, not a fork: this one has threads.
+[[noreturn]] void Child(const std::string& root, const std::string& reference) {
+  auto service = ImageService::Open(OptionsFor(root));
+  if (!service.ok()) _exit(3);
+  const auto id = (*service)->Pull(reference, {}, [] { return false; });
+  const char said = id.ok() ? 'd' : 'f';
+  if (write(STDOUT_FILENO, &said, 1) != 1) _exit(4);
+  for (;;) pause();
+}
+
+pid_t StartChild(const std::string& root, const std::string& reference, int out) {
+  std::string arguments[] = {"image_kill_test", "--child", root, reference};
+  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
+                  arguments[3].data(), nullptr};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  pid_t pid = -1;
+  EXPECT_EQ(posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, argv, environ), 0);
+  posix_spawn_file_actions_destroy(&actions);
+  return pid;
+}
+
 class KillTest : public testing::Test {
  protected:
-  // In the child: pulls the image, says "done" on the pipe, waits to be killed.
-  [[noreturn]] void Child(const std::string& reference, int out) {
-    auto service = ImageService::Open(OptionsFor(temp_.Sub("images")));
-    if (!service.ok()) _exit(3);
-    const auto id = (*service)->Pull(reference, {}, [] { return false; });
-    const char said = id.ok() ? 'd' : 'f';
-    if (write(out, &said, 1) != 1) _exit(4);
-    for (;;) pause();
-  }
-
   // Runs a pull in a child and kills it after the registry has seen `requests` requests, or when it
   // is done. True if it was done.
   bool PullAndKill(const std::string& name, FakeRegistry* registry, size_t requests) {
     int pipe_fds[2];
     EXPECT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
     const size_t before = registry->requests().size();
-    const pid_t pid = fork();
-    if (pid == 0) Child(registry->host() + "/" + name, pipe_fds[1]);
+    const pid_t pid = StartChild(temp_.Sub("images"), registry->host() + "/" + name, pipe_fds[1]);
     close(pipe_fds[1]);
     pollfd item{pipe_fds[0], POLLIN, 0};
     bool done = false;
@@ -122,3 +136,9 @@ TEST_F(KillTest, FinishedPullsSurvive) {
 
 }  // namespace
 }  // namespace crisp::image
+
+int main(int argc, char** argv) {
+  if (argc == 4 && std::string(argv[1]) == "--child") crisp::image::Child(argv[2], argv[3]);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
