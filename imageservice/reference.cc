@@ -90,10 +90,10 @@ void SplitRegistry(absl::string_view name, Reference* reference) {
   const size_t slash = name.find('/');
   if (slash == absl::string_view::npos || !LooksLikeRegistry(name.substr(0, slash))) {
     reference->registry = "docker.io";
-    reference->repository = std::string(name);
+    reference->repository = absl::StrCat(name);
   } else {
-    reference->registry = std::string(name.substr(0, slash));
-    reference->repository = std::string(name.substr(slash + 1));
+    reference->registry = absl::StrCat(name.substr(0, slash));
+    reference->repository = absl::StrCat(name.substr(slash + 1));
   }
   if (reference->registry == "index.docker.io") reference->registry = "docker.io";
   if (reference->registry == "docker.io" && !absl::StrContains(reference->repository, "/")) {
@@ -108,7 +108,7 @@ StatusOr<Reference> ParseReference(absl::string_view text) {
   absl::string_view name = text;
   const size_t at = name.find('@');
   if (at != absl::string_view::npos) {
-    reference.digest = std::string(name.substr(at + 1));
+    reference.digest = absl::StrCat(name.substr(at + 1));
     if (!IsDigest(reference.digest)) {
       return InvalidField("image", text, "the digest is not sha256:<64 hex digits>");
     }
@@ -117,7 +117,7 @@ StatusOr<Reference> ParseReference(absl::string_view text) {
   const size_t slash = name.rfind('/');
   const size_t colon = name.rfind(':');
   if (colon != absl::string_view::npos && (slash == absl::string_view::npos || colon > slash)) {
-    reference.tag = std::string(name.substr(colon + 1));
+    reference.tag = absl::StrCat(name.substr(colon + 1));
     if (!IsTag(reference.tag)) return InvalidField("image", text, "the tag is malformed");
     name = name.substr(0, colon);
   }

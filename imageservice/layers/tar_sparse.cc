@@ -62,7 +62,7 @@ Outcome TarReader::ReadMapNumber(std::string* buffer, uint64_t* number) {
     const size_t newline = buffer->find('\n');
     if (newline != std::string::npos) {
       int64_t value = 0;
-      if (!ParseDecimal(std::string_view(*buffer).substr(0, newline), &value)) break;
+      if (!ParseDecimal(buffer->substr(0, newline), &value)) break;
       *number = static_cast<uint64_t>(value);
       buffer->erase(0, newline + 1);
       return {};

@@ -27,7 +27,7 @@ Status ParseAuthority(absl::string_view text, Url* url) {
     if (end == absl::string_view::npos) return Bad("malformed IPv6 address");
     host = text.substr(1, end - 1);
     in6_addr unused;
-    if (inet_pton(AF_INET6, std::string(host).c_str(), &unused) != 1) {
+    if (inet_pton(AF_INET6, absl::StrCat(host).c_str(), &unused) != 1) {
       return Bad("malformed IPv6 address");
     }
     port = text.substr(end + 1);
@@ -73,7 +73,7 @@ StatusOr<Url> ParseUrl(absl::string_view text) {
   RETURN_IF_ERROR(ParseAuthority(rest.substr(0, slash), &url));
   rest = rest.substr(slash);
   rest = rest.substr(0, rest.find('#'));
-  url.path = std::string(rest);
+  url.path = absl::StrCat(rest);
   if (url.path.empty() || url.path[0] != '/') url.path = "/" + url.path;
   return url;
 }
