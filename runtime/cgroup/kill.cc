@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "runtime/base/files.h"
@@ -102,29 +103,56 @@ StatusOr<std::vector<pid_t>> Members(const HostState& state, const std::string& 
   return all;
 }
 
-// Signals all members and returns pidfds to wait on (not more than one poll needs).
-StatusOr<std::vector<UniqueFd>> SignalAll(const HostState& state, const std::string& path) {
+struct Killed {
+  std::set<pid_t> pids;
+  std::vector<UniqueFd> pidfds;  // to wait on, not more than one poll needs
+};
+
+Status SignalOne(const std::string& path, pid_t pid, UniqueFd pidfd, Killed* killed) {
   constexpr size_t kMaxWaited = 256;
+  if (sys::PidfdSendSignal(pidfd.get(), SIGKILL) != 0 && errno != ESRCH) {
+    return ErrnoStatus(errno, "kill process ", pid, " of cgroup ", path);
+  }
+  killed->pids.insert(pid);
+  if (killed->pidfds.size() < kMaxWaited) killed->pidfds.push_back(std::move(pidfd));
+  return absl::OkStatus();
+}
+
+// One pass over the members. True when it met nobody new.
+StatusOr<bool> SignalAll(const HostState& state, const std::string& path, Killed* killed) {
+  constexpr size_t kBatch = 256;  // pidfds open at once
   ASSIGN_OR_RETURN(const std::vector<pid_t> pids, Members(state, path));
+  std::vector<pid_t> fresh;
+  for (const pid_t pid : pids) {
+    // 0: a process of another pid namespace, which cannot be opened.
+    if (pid != 0 && !killed->pids.count(pid)) fresh.push_back(pid);
+  }
   std::vector<std::pair<pid_t, UniqueFd>> open;
-  std::vector<UniqueFd> waited;
-  for (size_t i = 0; i < pids.size(); i += kMaxWaited) {
+  for (size_t i = 0; i < fresh.size(); i += kBatch) {
     open.clear();
-    for (size_t k = i; k < std::min(i + kMaxWaited, pids.size()); ++k) {
-      UniqueFd pidfd(sys::PidfdOpen(pids[k]));
-      if (pidfd.valid()) open.emplace_back(pids[k], std::move(pidfd));
+    for (size_t k = i; k < std::min(i + kBatch, fresh.size()); ++k) {
+      UniqueFd pidfd(sys::PidfdOpen(fresh[k]));
+      if (pidfd.valid()) open.emplace_back(fresh[k], std::move(pidfd));
     }
     // Listed again after the open: else the number may belong to a process outside by now.
     ASSIGN_OR_RETURN(const std::vector<pid_t> again, Members(state, path));
     for (auto& [pid, pidfd] : open) {
       if (!std::binary_search(again.begin(), again.end(), pid)) continue;
-      if (sys::PidfdSendSignal(pidfd.get(), SIGKILL) != 0 && errno != ESRCH) {
-        return ErrnoStatus(errno, "kill process ", pid, " of cgroup ", path);
-      }
-      if (waited.size() < kMaxWaited) waited.push_back(std::move(pidfd));
+      RETURN_IF_ERROR(SignalOne(path, pid, std::move(pidfd), killed));
     }
   }
-  return waited;
+  return fresh.empty();
+}
+
+// Passes until nobody new is met: a task that was not stopped yet may have forked meanwhile, but
+// with a signal pending it cannot fork again, and its child is born frozen.
+Status SignalFrozen(const HostState& state, const std::string& path, const Deadline& deadline,
+                    Killed* killed) {
+  bool complete = false;
+  while (!complete && deadline.RemainingMs() > 0) {
+    ASSIGN_OR_RETURN(complete, SignalAll(state, path, killed));
+  }
+  return absl::OkStatus();
 }
 
 Status WaitExits(const std::vector<UniqueFd>& pidfds, const std::string& path,
@@ -145,15 +173,15 @@ Status WaitExits(const std::vector<UniqueFd>& pidfds, const std::string& path,
   return absl::OkStatus();
 }
 
-// Frozen, nobody can fork away from the list; what forked before the freeze took hold is in the
-// next round.
+// Frozen, nobody can fork away from the list.
 Status KillByFreezer(const HostState& state, const std::string& path, const Deadline& deadline) {
   for (;;) {
+    Killed killed;
     RETURN_IF_ERROR(SetFrozen(state, path, true));
-    StatusOr<std::vector<UniqueFd>> killed = SignalAll(state, path);
+    const Status signalled = SignalFrozen(state, path, deadline, &killed);
     RETURN_IF_ERROR(SetFrozen(state, path, false));
-    RETURN_IF_ERROR(killed.status());
-    RETURN_IF_ERROR(WaitExits(*killed, path, deadline));
+    RETURN_IF_ERROR(signalled);
+    RETURN_IF_ERROR(WaitExits(killed.pidfds, path, deadline));
     ASSIGN_OR_RETURN(const std::vector<pid_t> left, Members(state, path));
     if (left.empty()) return absl::OkStatus();
     if (left.front() == 0) {

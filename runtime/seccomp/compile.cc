@@ -105,6 +105,59 @@ bool SameCode(const Code& a, const Code& b) {
   return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(sock_filter)) == 0;
 }
 
+// Writes a program from its end to its start, so that every jump goes to something that is already
+// there. A place is a distance from the end.
+class Emitter {
+ public:
+  using Place = size_t;
+
+  Place Leaf(const Code& leaf) {
+    if (leaf.size() > 1) return Block(leaf);
+    const auto known = returns_.find(leaf[0].k);
+    if (known != returns_.end() && Near(known->second)) return known->second;
+    return returns_[leaf[0].k] = Push(leaf[0]);
+  }
+
+  // "If the number is at least `k` go to `above`, else to `below`"; both may be anywhere.
+  Place Compare(int comparison, uint32_t k, Place above, Place below) {
+    above = Reachable(above);
+    below = Reachable(below);
+    above = Reachable(above);  // the line before may have pushed it out of reach
+    return Push(Instruction(BPF_JMP | comparison | BPF_K, k, Distance(above), Distance(below)));
+  }
+
+  Place LoadThen(size_t offset, Place next) {
+    if (next + 1 != code_.size()) Push(Jump(next));
+    return Push(Load(offset));
+  }
+
+  Code Take() { return Code(code_.rbegin(), code_.rend()); }
+
+ private:
+  Place Push(const sock_filter& instruction) {
+    code_.push_back(instruction);
+    return code_.size() - 1;
+  }
+  Place Block(const Code& block) {
+    for (size_t i = block.size(); i-- > 0;) Push(block[i]);
+    return code_.size() - 1;
+  }
+  size_t Distance(Place place) const { return code_.size() - place - 1; }
+  // With room for the jumps that Compare may put in between.
+  bool Near(Place place) const { return Distance(place) + 2 <= kMaxJump; }
+  sock_filter Jump(Place place) const {
+    return Instruction(BPF_JMP | BPF_JA, static_cast<uint32_t>(Distance(place)));
+  }
+  Place Reachable(Place place) {
+    if (Near(place)) return place;
+    const bool is_return = code_[place].code == (BPF_RET | BPF_K);
+    return Push(is_return ? code_[place] : Jump(place));
+  }
+
+  Code code_;
+  std::map<uint32_t, Place> returns_;  // the nearest return of each kind
+};
+
 class Table {
  public:
   explicit Table(int default_err) : ranges_{{0, {Return(default_err)}}} {}
@@ -116,24 +169,15 @@ class Table {
     const bool merge = !ranges_.empty() && SameCode(ranges_.back().leaf, leaf);
     if (!merge) ranges_.push_back({first, std::move(leaf)});
   }
-  Code Tree() const { return Tree(0, ranges_.size()); }
+  Emitter::Place Emit(Emitter* emitter) const { return Emit(emitter, 0, ranges_.size()); }
 
  private:
-  Code Tree(size_t begin, size_t end) const {
-    if (end - begin == 1) return ranges_[begin].leaf;
+  Emitter::Place Emit(Emitter* emitter, size_t begin, size_t end) const {
+    if (end - begin == 1) return emitter->Leaf(ranges_[begin].leaf);
     const size_t middle = begin + (end - begin) / 2;
-    const Code below = Tree(begin, middle);
-    Code code;
-    if (below.size() <= kMaxJump) {
-      code.push_back(
-          Instruction(BPF_JMP | BPF_JGE | BPF_K, ranges_[middle].first, below.size(), 0));
-    } else {
-      code.push_back(Instruction(BPF_JMP | BPF_JGE | BPF_K, ranges_[middle].first, 0, 1));
-      code.push_back(Instruction(BPF_JMP | BPF_JA, static_cast<uint32_t>(below.size())));
-    }
-    Append(&code, below);
-    Append(&code, Tree(middle, end));
-    return code;
+    const Emitter::Place above = Emit(emitter, middle, end);
+    const Emitter::Place below = Emit(emitter, begin, middle);
+    return emitter->Compare(BPF_JGE, ranges_[middle].first, above, below);
   }
 
   std::vector<Range> ranges_;
@@ -153,7 +197,7 @@ std::map<std::string, uint32_t> NumbersOf(uint32_t arch) {
   return numbers;
 }
 
-StatusOr<Code> ArchTree(const SeccompProfile& profile, uint32_t arch) {
+StatusOr<Table> TableOf(const SeccompProfile& profile, uint32_t arch) {
   const std::map<std::string, uint32_t> numbers = NumbersOf(arch);
   std::map<uint32_t, std::vector<const SyscallRule*>> calls;
   for (const SyscallRule& rule : profile.rules) {
@@ -179,36 +223,30 @@ StatusOr<Code> ArchTree(const SeccompProfile& profile, uint32_t arch) {
     table.Set(profile.first_unknown, {Return(unknown.err)});
     table.Set(kX32Bit, {Return(profile.default_err)});
   }
-  return table.Tree();
+  return table;
 }
 
 // Architecture first, then the number: the same number means something else on each.
-Code Assemble(const Code& x86_64, const Code& x32, const Code& i386) {
-  Code code = {Load(offsetof(seccomp_data, arch)),
-               Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 2, 0),
-               Instruction(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_I386, 2, 0),
-               Instruction(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-               Instruction(BPF_JMP | BPF_JA, 2)};
-  // i386 lies last: its jump goes over both 64-bit trees.
-  code.push_back(Load(offsetof(seccomp_data, nr)));
-  code.push_back(Instruction(BPF_JMP | BPF_JA, 0));
-  const size_t to_i386 = code.size() - 1;
-  code.push_back(Load(offsetof(seccomp_data, nr)));
-  code.push_back(Instruction(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 0, 1));
-  code.push_back(Instruction(BPF_JMP | BPF_JA, static_cast<uint32_t>(x86_64.size())));
-  Append(&code, x86_64);
-  Append(&code, x32);
-  code[to_i386].k = static_cast<uint32_t>(code.size() - to_i386 - 1);
-  Append(&code, i386);
-  return code;
+Code Assemble(const Table& x86_64, const Table& x32, const Table& i386) {
+  const size_t number = offsetof(seccomp_data, nr), arch = offsetof(seccomp_data, arch);
+  Emitter emitter;
+  const auto foreign = emitter.Leaf({Instruction(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)});
+  const auto on_i386 = emitter.LoadThen(number, i386.Emit(&emitter));
+  const auto on_x32 = x32.Emit(&emitter);
+  const auto native = x86_64.Emit(&emitter);
+  const auto on_x86_64 =
+      emitter.LoadThen(number, emitter.Compare(BPF_JGE, kX32Bit, on_x32, native));
+  const auto other = emitter.Compare(BPF_JEQ, AUDIT_ARCH_I386, on_i386, foreign);
+  emitter.LoadThen(arch, emitter.Compare(BPF_JEQ, AUDIT_ARCH_X86_64, on_x86_64, other));
+  return emitter.Take();
 }
 
 }  // namespace
 
 StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile) {
-  ASSIGN_OR_RETURN(const Code x86_64, ArchTree(profile, SCMP_ARCH_X86_64));
-  ASSIGN_OR_RETURN(const Code x32, ArchTree(profile, SCMP_ARCH_X32));
-  ASSIGN_OR_RETURN(const Code i386, ArchTree(profile, SCMP_ARCH_X86));
+  ASSIGN_OR_RETURN(const Table x86_64, TableOf(profile, SCMP_ARCH_X86_64));
+  ASSIGN_OR_RETURN(const Table x32, TableOf(profile, SCMP_ARCH_X32));
+  ASSIGN_OR_RETURN(const Table i386, TableOf(profile, SCMP_ARCH_X86));
   const Code code = Assemble(x86_64, x32, i386);
   if (code.size() > BPF_MAXINSNS) {
     return absl::ResourceExhaustedError("compile seccomp profile: more than 4096 instructions");

@@ -218,6 +218,31 @@ TEST_P(GroupTest, ForkBombIsKilled) {
   EXPECT_TRUE(group->Remove().ok());
 }
 
+// A process that is always another one: each list of members is old when it is read.
+TEST_P(GroupTest, HoppingProcessIsKilled) {
+  const auto group = Make();
+  ASSERT_NE(group, nullptr);
+  const pid_t pid = StartMember(*group, [] {
+    for (;;) {
+      if (fork() > 0) _exit(0);
+    }
+    return 0;
+  });
+  ASSERT_GT(pid, 0);
+  EXPECT_EQ(ExitStatusOf(pid), 0);
+  const Status killed = group->Kill(5000);
+  EXPECT_TRUE(killed.ok()) << killed;
+  EXPECT_FALSE(*group->Populated());
+  if (*group->Populated()) {  // a broken build must not leave it running
+    CgroupLimits limits;
+    limits.pids = 0;
+    EXPECT_TRUE(group->SetLimits(limits).ok());
+    EXPECT_TRUE(group->Kill(5000).ok());
+  }
+  ReapAll();
+  EXPECT_TRUE(group->Remove().ok());
+}
+
 TEST_P(GroupTest, FrozenMembersAreKilled) {
   const auto group = Make();
   ASSERT_NE(group, nullptr);

@@ -196,7 +196,7 @@ TEST(CompileProfile, AnswersAsTheReferenceDoes) {
 }
 
 TEST(CompileProfile, Short) {
-  EXPECT_LT(Filter(DefaultCapabilities())->bytes.size() / sizeof(sock_filter), 700u);
+  EXPECT_LT(Filter(DefaultCapabilities())->bytes.size() / sizeof(sock_filter), 450u);
 }
 
 TEST(CompileProfile, MisspeltNameIsAnError) {
