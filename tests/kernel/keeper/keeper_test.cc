@@ -16,6 +16,7 @@
 #include "runtime/base/files.h"
 #include "runtime/keeper/protocol.h"
 #include "runtime/sys/clone.h"
+#include "runtime/sys/scm_rights.h"
 #include "tests/kernel/keeper/keeper_fixture.h"
 
 namespace crisp::keeper {
@@ -206,31 +207,91 @@ TEST_F(KeeperTest, OneDaemonAtATime) {
   exits_.Wait("c");
 }
 
+// A daemon that speaks the protocol by hand.
+class RawDaemon {
+ public:
+  explicit RawDaemon(const std::string& dir)
+      : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{AF_UNIX, {}};
+    strcpy(address.sun_path, (dir + "/keeper/keeper.sock").c_str());
+    EXPECT_EQ(connect(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  }
+  void Send(const void* data, size_t size, const std::vector<int>& fds = {}) {
+    EXPECT_EQ(sys::SendPacket(socket_.get(), data, size, fds.data(), fds.size()), 0);
+  }
+  // The next answer; events are passed over. False: the keeper has closed.
+  bool Receive(Reply* reply) {
+    for (;;) {
+      int fds[sys::kMaxPacketFds];
+      sys::ReceivedPacket packet;
+      const int err = sys::ReceivePacket(socket_.get(), reply, sizeof(*reply), fds, &packet);
+      for (size_t i = 0; err == 0 && i < packet.fd_count; ++i) close(fds[i]);
+      if (err != 0 || packet.size <= 0) return false;
+      if (reply->sequence != 0) return true;
+    }
+  }
+  int Ask(Request request, const std::vector<int>& fds = {}) {
+    request.sequence = 9;
+    Send(&request, sizeof(request), fds);
+    Reply reply{};
+    return Receive(&reply) ? reply.error : -1;
+  }
+
+ private:
+  UniqueFd socket_;
+};
+
+Request RawRequest(RequestType type, const char* id, uint16_t major = kMajor) {
+  Request request{};
+  request.magic = kMagic;
+  request.major = major;
+  request.type = type;
+  strcpy(request.id, id);
+  return request;
+}
+
 TEST_F(KeeperTest, UnknownMajorAndRubbishAreRefusedAndDoNotHarm) {
-  client_.reset();  // the keeper is idle and ends; a second one is started for this
-  Connect();
-  const auto holding = client_->HoldPod("keep", {});
-  ASSERT_TRUE(holding.ok());
+  ASSERT_TRUE(client_->HoldPod("keep", {}).ok());
   client_.reset();
   for (const uint16_t major : {uint16_t{2}, uint16_t{0}}) {
-    UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    sockaddr_un address{AF_UNIX, {}};
-    strcpy(address.sun_path, (dir_ + "/keeper/keeper.sock").c_str());
-    ASSERT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    Request request{};
-    request.magic = kMagic;
-    request.major = major;
-    request.type = RequestType::kHello;
-    request.sequence = 9;
-    ASSERT_GT(send(socket.get(), &request, sizeof(request), 0), 0);
+    RawDaemon daemon(dir_);
+    EXPECT_EQ(daemon.Ask(RawRequest(RequestType::kHello, "", major)), EPROTONOSUPPORT);
+    daemon.Send("rubbish", 7);
     Reply reply{};
-    ASSERT_EQ(recv(socket.get(), &reply, sizeof(reply), 0), static_cast<ssize_t>(sizeof(reply)));
-    EXPECT_EQ(reply.error, EPROTONOSUPPORT);
-    ASSERT_GT(send(socket.get(), "rubbish", 7, 0), 0);
-    EXPECT_LE(recv(socket.get(), &reply, sizeof(reply), 0), 0);
+    EXPECT_FALSE(daemon.Receive(&reply));
+  }
+  {
+    RawDaemon daemon(dir_);  // everything but the greeting comes second
+    EXPECT_EQ(daemon.Ask(RawRequest(RequestType::kGet, "")), -1);
   }
   Connect();
   EXPECT_EQ(client_->EnumeratePods()->size(), 1u);
+}
+
+// A keeper that died between a rotation and its answer is asked for it again, when lines may be in
+// the new file already: they must not be overwritten.
+TEST_F(KeeperTest, RotationAskedForAgainChangesNothing) {
+  ASSERT_TRUE(Start("c", Workload({"slow", "tick", "100000", "100", "0"})).ok());
+  client_.reset();
+  {
+    RawDaemon daemon(dir_);
+    EXPECT_EQ(daemon.Ask(RawRequest(RequestType::kHello, "")), 0);
+    const UniqueFd log(open(LogPath("new").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    Request rotate = RawRequest(RequestType::kSetLog, "c");
+    rotate.generation = 1;
+    Request flush = RawRequest(RequestType::kFlush, "c");
+    flush.deadline_ms = 1000;
+    EXPECT_EQ(daemon.Ask(rotate, {log.get()}), 0);
+    while (Log("new").size() < 200) ASSERT_EQ(daemon.Ask(flush), 0);
+    const std::string seen = Log("new");
+    EXPECT_EQ(daemon.Ask(rotate, {log.get()}), 0);
+    const size_t more = seen.size() + 200;
+    while (Log("new").size() < more) ASSERT_EQ(daemon.Ask(flush), 0);
+    EXPECT_TRUE(absl::StartsWith(Log("new"), seen));
+  }
+  Connect();
+  EXPECT_TRUE(client_->Signal("c", SIGKILL).ok());
+  exits_.Wait("c");
 }
 
 TEST_F(KeeperTest, RunsSealedDetachedAndUndumpable) {
