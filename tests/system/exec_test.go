@@ -137,7 +137,7 @@ func TestExecInheritsConfinement(t *testing.T) {
 		s.SupplementalGroups, s.NoNewPrivs = []int64{1234}, true
 		s.Capabilities = &v1.Capability{DropCapabilities: []string{"ALL"}}
 	})
-	const show = "grep -E '^(Uid|Gid|Groups|Cap[A-Z][a-z]+|NoNewPrivs|Seccomp):' /proc/%/status; readlink /proc/%/root; for n in mnt net ipc uts pid cgroup; do readlink /proc/%/ns/$n; done"
+	const show = "grep -E '^(Uid|Gid|Groups|Cap[A-Za-z]+|NoNewPrivs|Seccomp):' /proc/%/status; readlink /proc/%/root; for n in mnt net ipc uts pid cgroup; do readlink /proc/%/ns/$n; done"
 	first := h.ExecOut(id, strings.ReplaceAll(show, "%", "1"))
 	mine := h.ExecOut(id, strings.ReplaceAll(show, "%", "self"))
 	if first != mine {
