@@ -155,7 +155,7 @@ func TestSideBySide(t *testing.T) {
 		t.Skip()
 	}
 	network := func(bridge, subnet string) string {
-		return "[network]\nbuiltin_bridge = \"" + bridge + "\"\nbuiltin_subnet = \"" + subnet + "\"\n"
+		return "[network]\nbridge = \"" + bridge + "\"\nsubnet = \"" + subnet + "\"\n"
 	}
 	a := host.Start(t, host.Options{Folder: "a", Config: network("cnia", "10.71.0.0/16"), NoLeak: true})
 	b := host.Start(t, host.Options{Folder: "b", Config: network("cnib", "10.72.0.0/16"), NoLeak: true})
