@@ -63,6 +63,7 @@ func fail(err error) {
 
 func bench(s settings, targets []*target) error {
 	for i, t := range targets {
+		defer t.close()
 		if err := t.open(fmt.Sprintf("bench%d", i), s.pull); err != nil {
 			return fmt.Errorf("%s: %w", t.endpoint, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -153,6 +154,23 @@ func timed(into times, name string, call func(context.Context) error) error {
 	return nil
 }
 
+// cgroupParent stands for the pods' slice, which is the client's: below the private node's own name, or removed at the end.
+func (t *target) cgroupParent() string {
+	if name := os.Getenv("CRISP_NODE_NAME"); name != "" {
+		return "/" + name + "/" + t.name
+	}
+	return "/crisp-bench-" + t.name
+}
+
+// close removes what is the client's: the log folder and the pods' parent cgroup.
+func (t *target) close() {
+	os.RemoveAll(t.logs)
+	dirs, _ := filepath.Glob("/sys/fs/cgroup/*" + t.cgroupParent())
+	for _, dir := range append(dirs, "/sys/fs/cgroup"+t.cgroupParent()) {
+		syscall.Rmdir(dir)
+	}
+}
+
 // podConfig and containerConfig are what the kubelet sends for a pod with limits.
 func (t *target) podConfig() *v1.PodSandboxConfig {
 	name := fmt.Sprintf("%s-%d-%d", t.name, os.Getpid(), t.count.Add(1))
@@ -163,7 +181,7 @@ func (t *target) podConfig() *v1.PodSandboxConfig {
 		DnsConfig:    &v1.DNSConfig{Servers: []string{"10.96.0.10"}, Searches: []string{"bench.svc.cluster.local"}, Options: []string{"ndots:5"}},
 		Labels:       map[string]string{"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "bench", "io.kubernetes.pod.uid": "uid-" + name},
 		Linux: &v1.LinuxPodSandboxConfig{
-			CgroupParent: "/crisp-bench/" + t.name,
+			CgroupParent: t.cgroupParent(),
 			SecurityContext: &v1.LinuxSandboxSecurityContext{
 				NamespaceOptions: &v1.NamespaceOption{Pid: v1.NamespaceMode_CONTAINER},
 				Seccomp:          &v1.SecurityProfile{ProfileType: v1.SecurityProfile_RuntimeDefault},
