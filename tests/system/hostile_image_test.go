@@ -168,3 +168,89 @@ func TestProcSelfExe(t *testing.T) {
 	}
 	h.ExecOut(attacker, "true")
 }
+
+// USER of an image: numbers that overflow and names that are no plain number, even where the image's passwd gives each
+// such name uid 0. Refused, or exactly what it says; never root unless it is root.
+func TestHostileImageUser(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	reg := registry.NewScripted()
+	defer reg.Close()
+	users := []string{"4294967296", "4294967295", "2147483648", "65536:0", "-1", "+0", "1", "01", "0x0", " 0", "1000:", ":0", "9999999999999", "root\n", strings.Repeat("u", 1<<20)}
+	passwd, entries := "", []registry.Entry{}
+	for _, user := range users[:14] {
+		passwd += strings.TrimSpace(strings.SplitN(user, ":", 2)[0]) + ":x:0:0::/:/bin/sh\n"
+	}
+	for _, e := range registry.BusyboxEntries() {
+		if e.Name == "etc/passwd" {
+			e.Body = passwd
+		}
+		entries = append(entries, e)
+	}
+	layer := registry.GzipLayer(registry.Tar(entries))
+	pod := h.Pod()
+	for _, user := range users {
+		image := registry.Build(registry.Config{Cmd: []string{"id", "-u"}, User: user}, layer)
+		reg.Add("hostile/user", "v1", image)
+		if _, err := pull(h, reg.Address+"/hostile/user:v1"); err != nil {
+			continue
+		}
+		id, err := h.TryCreate(pod, h.ContainerConfig(nil, func(c *v1.ContainerConfig) { c.Image.Image = image.ID() }))
+		if err == nil {
+			err = h.TryStart(id)
+		}
+		if err != nil {
+			continue
+		}
+		h.WaitExit(id)
+		if out, _ := h.Written(id); out == "0" {
+			t.Errorf("USER %.30q became root", user)
+		} else if user == "1" && out != "1" {
+			t.Errorf("USER 1 became %q", out)
+		}
+	}
+}
+
+// WORKDIR and VOLUME of an image: through links and dots, over /proc, too long. Nothing is made on the host.
+func TestHostileImagePaths(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	reg := registry.NewScripted()
+	defer reg.Close()
+	outside := h.Folder + "/outside"
+	if err := os.MkdirAll(outside, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	layer := registry.GzipLayer(registry.Tar(append(registry.BusyboxEntries(),
+		registry.Entry{Name: "a", Type: tar.TypeSymlink, Link: "/"}, registry.Entry{Name: "out", Type: tar.TypeSymlink, Link: outside})))
+	pod := h.Pod()
+	paths := []string{"/a/b", "/../../../etc/x", "/out/made", "/proc/self/fd/3", "/proc/self", "/etc/passwd", strings.Repeat("/d", 2047), "/proc", "/sys/kernel", "relative/../..", "/x\x00y"}
+	for _, path := range paths {
+		for kind, config := range map[string]registry.Config{
+			"WORKDIR": {Cmd: []string{"true"}, WorkingDir: path}, "VOLUME": {Cmd: []string{"true"}, Volumes: map[string]struct{}{path: {}}}} {
+			image := registry.Build(config, layer)
+			reg.Add("hostile/path", "v1", image)
+			if _, err := pull(h, reg.Address+"/hostile/path:v1"); err != nil {
+				continue
+			}
+			id, err := h.TryCreate(pod, h.ContainerConfig([]string{"sh", "-c", "grep -q ' /proc proc ' /proc/self/mounts && test ! -e /proc/self/made && echo real; pwd"},
+				func(c *v1.ContainerConfig) { c.Image.Image = image.ID() }))
+			if err == nil && h.TryStart(id) == nil {
+				h.WaitExit(id)
+				out, errText := h.Written(id)
+				if !strings.HasPrefix(out, "real") || strings.Contains(out, "unreachable") {
+					t.Errorf("%s %.60q: %q %q", kind, path, out, errText)
+				}
+			}
+			if id != "" {
+				h.RemoveContainer(id)
+			}
+			if names, _ := os.ReadDir(outside); len(names) != 0 {
+				t.Fatalf("%s %.60q: the host's folder now holds %v", kind, path, names)
+			}
+		}
+	}
+	for _, made := range []string{"/etc/x", "/b"} {
+		if _, err := os.Lstat(made); err == nil {
+			t.Errorf("%s was made on the host", made)
+		}
+	}
+}
