@@ -113,7 +113,7 @@ func (h *Host) KeeperPids() []int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		comm, err := os.ReadFile(dir + "/comm")
-		if err != nil || !strings.HasPrefix(string(comm), "crisp-keeper") || isZombie(dir) {
+		if err != nil || !strings.HasPrefix(string(comm), "crisp-keeper") || isZombie(dir) || isLaunch(dir) {
 			continue
 		}
 		if !h.owns(dir) {
@@ -124,6 +124,22 @@ func (h *Host) KeeperPids() []int {
 		}
 	}
 	return pids
+}
+
+// isLaunch tells a container or an exec that has not reached its execve yet: it still has its parent's name.
+func isLaunch(proc string) bool {
+	mine, _ := os.Readlink("/proc/self/ns/pid")
+	if its, err := os.Readlink(proc + "/ns/pid"); err != nil || its != mine {
+		return true
+	}
+	stat, err := os.ReadFile(proc + "/stat")
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if err != nil || len(fields) < 2 {
+		return true
+	}
+	parent, err := os.ReadFile("/proc/" + fields[1] + "/comm")
+	return err == nil && strings.HasPrefix(string(parent), "crisp-keeper")
 }
 
 func (h *Host) owns(proc string) bool {
