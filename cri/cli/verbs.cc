@@ -6,7 +6,7 @@ namespace {
 
 constexpr size_t kMany = 4096;
 
-std::vector<Verb> MakeVerbs() {
+std::vector<Verb> ContainerVerbs() {
   return {
       {"run",
        "IMAGE [CMD...]",
@@ -71,6 +71,11 @@ std::vector<Verb> MakeVerbs() {
        kMany,
        false,
        RunRemove},
+  };
+}
+
+std::vector<Verb> ImageAndNodeVerbs() {
+  return {
       {"pull", "IMAGE...", "Pull images.", {}, 1, kMany, false, RunPull},
       {"images", "", "List images.", {{"quiet", 'q', nullptr, "ids only"}}, 0, 0, false, RunImages},
       {"rmi", "IMAGE...", "Remove images.", {}, 1, kMany, false, RunRemoveImage},
@@ -102,6 +107,12 @@ std::vector<Verb> MakeVerbs() {
       {"version", "", "Print the versions of client and runtime.", {}, 0, 0, false, RunVersion},
       {"help", "[VERB]", "Tell about a verb.", {}, 0, 1, false, RunHelp},
   };
+}
+
+std::vector<Verb> MakeVerbs() {
+  std::vector<Verb> verbs = ContainerVerbs();
+  for (const Verb& verb : ImageAndNodeVerbs()) verbs.push_back(verb);
+  return verbs;
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 namespace crisp::cri {
 namespace {
 
-constexpr size_t kOutputCap = 16 << 20;  // per stream; CRI: more is discarded, no error
+// CRI: 16 MiB a stream, more is discarded without an error. The kubelet receives 16 MiB a message
+// at most, so both streams together stay below that, or the call would fail for its output.
+constexpr size_t kReplyCap = (16 << 20) - (64 << 10);
 
 StatusOr<int> TimeoutMs(int64_t seconds, absl::Time deadline) {
   if (seconds < 0) return InvalidField("timeout", absl::StrCat(seconds), "must not be negative");
@@ -14,6 +16,15 @@ StatusOr<int> TimeoutMs(int64_t seconds, absl::Time deadline) {
   limit = std::min(limit, deadline - absl::Now());
   if (limit > absl::Hours(24 * 20)) return 0;  // none
   return static_cast<int>(std::max<int64_t>(1, absl::ToInt64Milliseconds(limit)));
+}
+
+// Standard error keeps at least a quarter: it tells what went wrong.
+void TrimToReply(runtime::ExecOutput* output) {
+  if (output->out.size() + output->err.size() <= kReplyCap) return;
+  output->err.resize(
+      std::min(output->err.size(),
+               std::max(kReplyCap / 4, kReplyCap - std::min(kReplyCap, output->out.size()))));
+  output->out.resize(std::min(output->out.size(), kReplyCap - output->err.size()));
 }
 
 }  // namespace
@@ -50,12 +61,14 @@ Status RuntimeService::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSync
   runtime::ExecSpec exec;
   exec.args.assign(request.cmd().begin(), request.cmd().end());
   exec.timeout_ms = timeout_ms;
-  exec.output_cap = kOutputCap;
+  exec.output_cap = kReplyCap;
   exec.drain_ms = options_.exec_drain_ms;
   StatusOr<runtime::ExecOutput> output = runtime::ExecInContainer(
       *container->spec, container->identity, pidfd->get(), *cgroup, *sandbox, parts_.runtime, exec);
   call.stages().Mark("exec");
-  if (!output.ok()) return Annotate(output.status(), "exec in container ", container->id);
+  if (!output.ok())
+    return Annotate(LaunchError(output.status()), "exec in container ", container->id);
+  TrimToReply(&*output);
   response->set_stdout(std::move(output->out));
   response->set_stderr(std::move(output->err));
   response->set_exit_code(output->exit_code);

@@ -1,12 +1,19 @@
 // StartContainer: Created -> Running, or Exited with reason StartError and a message that names
 // what was missing.
+#include <cerrno>
+
 #include "cri/service/runtime_service.h"
 #include "runtime/base/log.h"
 
 namespace crisp::cri {
 namespace {
 
+constexpr int kRetries = 3;
 constexpr int kStartErrorCode = 128;  // containerd's, which dashboards know
+
+bool WasInterrupted(const Status& status) {
+  return absl::IsUnavailable(status) || ErrnoOf(status) == ECANCELED;
+}
 
 Status ClaimStart(Container& container) {
   std::lock_guard<std::mutex> lock(container.mu);
@@ -46,6 +53,11 @@ void FailStart(Container& container, const Status& status, Journal& journal) {
 
 }  // namespace
 
+Status LaunchError(const Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::UnknownError(status.message());
+}
+
 Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
                                       v1::StartContainerResponse*, CallContext& call) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
@@ -55,11 +67,13 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   ASSIGN_OR_RETURN(const auto sandbox, ReadySandbox(*pod));
   RETURN_IF_ERROR(ClaimStart(*container));
   Status status = Launch(*container, *sandbox, call);
-  // The keeper died in the middle: what it had begun is killed by its cgroup, so one more try is
-  // safe.
-  if (absl::IsUnavailable(status)) status = Launch(*container, *sandbox, call);
+  // The keeper died in the middle, or the child was killed on its way: what had begun is killed by
+  // its cgroup, so trying again is safe.
+  for (int retry = 0; retry < kRetries && WasInterrupted(status); ++retry) {
+    status = Launch(*container, *sandbox, call);
+  }
   if (status.ok()) return status;
-  status = Annotate(status, "start container ", container->id);
+  status = Annotate(LaunchError(status), "start container ", container->id);
   FailStart(*container, status, *parts_.journal);
   return status;
 }

@@ -76,8 +76,11 @@ Status MakeDirs(const std::string& path, mode_t mode) {
   std::string made;
   for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
     absl::StrAppend(&made, "/", part);
-    if (mkdir(made.c_str(), mode) != 0 && errno != EEXIST)
-      return ErrnoStatus(errno, "mkdir ", made);
+    if (mkdir(made.c_str(), mode) != 0) {
+      if (errno != EEXIST) return ErrnoStatus(errno, "mkdir ", made);
+    } else if (chmod(made.c_str(), mode) != 0) {  // whatever the umask says
+      return ErrnoStatus(errno, "chmod ", made);
+    }
   }
   return absl::OkStatus();
 }
