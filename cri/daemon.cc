@@ -118,9 +118,12 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.runtime.keeper = keeper_.get();
   parts.runtime.features = features_;
   parts.runtime.containers_dir = containers_dir_;
-  parts.runtime.wait_exit = [this](const std::string& id, int timeout_ms) {
-    return exits_.TakeExec(id, timeout_ms);
-  };
+  // From 6.15 on an exec reads its status from its own pidfd: three threads fewer to wake.
+  if (!features_.pidfd_exit_info) {
+    parts.runtime.wait_exit = [this](const std::string& id, int timeout_ms) {
+      return exits_.TakeExec(id, timeout_ms);
+    };
+  }
 
   const int64_t start = MonotonicNanos();
   ASSIGN_OR_RETURN(const RecoveryReport report, Recover(replay, parts));

@@ -24,7 +24,7 @@ bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
   if (!found.ok()) {
     // An exec, or a container that was removed meanwhile: either way nobody else records it.
     parts_.runtime.keeper->AckExit(event.id);
-    return false;
+    return parts_.runtime.wait_exit == nullptr;  // else the exec's call waits for it at the board
   }
   Container& container = **found;
   // The end of the output is in the log before anybody sees the container as exited.

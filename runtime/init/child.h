@@ -54,6 +54,11 @@ bool RunSteps(Child& child, const ChildStep* steps, size_t count);
 
 inline int ErrnoIf(long result) { return result < 0 ? errno : 0; }
 
+// minimal_namespace.cc: a detached procfs of the keeper's pid namespace; the launcher thread's own
+// (-1: none), or a new one.
+int LauncherProc();
+int MakeProc();
+
 // --- the steps, by file ---
 // child_fds.cc
 int CloseForeignFds(Child& child);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "runtime/init/child.h"
-#include "runtime/sys/mount.h"
 
 namespace crisp::init {
 namespace {
@@ -18,12 +17,10 @@ int WriteSmall(int fd, const char* text) { return ErrnoIf(write(fd, text, strlen
 // stays.
 int SetOomScore(Child& child) {
   int proc = child.proc;
-  if (proc < 0) {
-    const int context = sys::Fsopen("proc");
-    if (context < 0 || sys::FsconfigCreate(context) != 0) return errno;
-    proc = sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    if (proc < 0) return errno;
-  }
+  if (proc < 0)
+    proc = LauncherProc();  // an exec: mounting one costs an RCU grace period at its end
+  if (proc < 0) proc = MakeProc();
+  if (proc < 0) return errno;
   const int file = openat(proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (file < 0) return errno;
   char text[16];

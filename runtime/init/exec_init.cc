@@ -28,8 +28,8 @@ int LoadFilterAfterEntry(Child& child) {
 }
 
 constexpr ChildStep kStubSteps[] = {
+    {Step::kOomScore, SetOomScore},  // needs the launcher's procfs
     {Step::kCloseFds, CloseForeignFds},
-    {Step::kOomScore, SetOomScore},
     {Step::kCgroups, JoinCgroups},
     {Step::kNamespaces, JoinContainer},
     {Step::kWorkingDirectory, EnterWorkingDirectory},

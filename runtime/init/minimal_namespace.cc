@@ -13,6 +13,9 @@
 namespace crisp::init {
 namespace {
 
+// Each launcher thread has a descriptor table of its own, so each holds its own.
+thread_local int t_proc = -1;
+
 int MakeTree() {
   const int context = sys::Fsopen("tmpfs");
   if (context < 0) return -1;
@@ -41,7 +44,20 @@ int EnterTree(int tree) {
 
 }  // namespace
 
+int MakeProc() {
+  const int context = sys::Fsopen("proc");
+  if (context < 0) return -1;
+  const bool made = sys::FsconfigCreate(context) == 0;
+  const int proc =
+      made ? sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) : -1;
+  close(context);
+  return proc;
+}
+
+int LauncherProc() { return t_proc; }
+
 int EnterMinimalMountNamespace() {
+  t_proc = MakeProc();
   if (unshare(CLONE_FS | CLONE_NEWNS) != 0) return errno;
   const int tree = MakeTree();
   if (tree < 0) return errno;
