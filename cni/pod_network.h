@@ -30,8 +30,8 @@ struct NetworkOptions {
   bool builtin = true;  // no conflist: the built-in one (bridge cni0, 10.85.0.0/16, masquerade)
   std::string builtin_subnet = "10.85.0.0/16";
   std::string builtin_bridge = "cni0";
-  std::string state_dir;  // <state>/network: netns pins of external plugins, results
-  int pool_size = 8;      // ready-made {netns, veth, IP}; 0 = none
+  std::string state_dir;           // <state>/network: netns pins of external plugins, results
+  int pool_size = 8;               // ready-made {netns, veth, IP}; 0 = none
   int plugin_timeout_ms = 60'000;  // of one call of an external plugin
   int plugin_retry_ms = 1'000;     // first pause after a DEL that failed; doubles up to a minute
 };

@@ -33,7 +33,7 @@ struct LogConfig {
 };
 
 struct ExecConfig {
-  int64_t drain_ms = 1000;
+  int64_t drain_ms = 100;
 };
 
 struct DebugConfig {

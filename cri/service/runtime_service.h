@@ -97,8 +97,9 @@ class RuntimeService : public RuntimeHandler {
   ServiceParts parts_;
 };
 
-// container_start.cc: a program or path missing inside the container is not "container not found", which the kubelet
-// takes for a removed object: NOT_FOUND becomes UNKNOWN, as the peers answer; the message stays.
+// container_start.cc: a program or path missing inside the container is not "container not found",
+// which the kubelet takes for a removed object: NOT_FOUND becomes UNKNOWN, as the peers answer; the
+// message stays.
 Status LaunchError(const Status& status);
 
 // container_stop.cc: SIGKILL to all of the container's processes, then waits for the exit. A

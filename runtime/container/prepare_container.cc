@@ -83,13 +83,17 @@ void RemoveDirectories(const std::string& id, const std::string& containers_dir)
   if (parent.ok()) (void)RemoveTreeAt(parent->get(), id);
 }
 
+// A group that stands there already is made anew, never cloned into again: once cgroup.kill was
+// written to it, 6.18 kills every later clone3(CLONE_INTO_CGROUP) child at birth (it compares the
+// kill_seq of the parent's group with that of the target).
 Status MakeCgroup(PreparedContainer* prepared, const RuntimeContext& context, bool reuse) {
   const ContainerSpec& spec = prepared->spec;
-  auto group = reuse ? context.cgroups->Open(spec.cgroup_parent, spec.id)
-                     : context.cgroups->Create(spec.cgroup_parent, spec.id);
-  if (reuse && absl::IsNotFound(group.status())) {
-    group = context.cgroups->Create(spec.cgroup_parent, spec.id);
+  if (reuse) {
+    auto old = context.cgroups->Open(spec.cgroup_parent, spec.id);
+    if (old.ok())
+      RETURN_IF_ERROR(Annotate((*old)->Remove(), "remove the cgroup of an earlier start"));
   }
+  auto group = context.cgroups->Create(spec.cgroup_parent, spec.id);
   RETURN_IF_ERROR(Annotate(group.status(), "make cgroup"));
   prepared->cgroup = std::move(*group);
   return absl::OkStatus();

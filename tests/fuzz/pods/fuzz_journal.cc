@@ -1,4 +1,5 @@
-// Arbitrary bytes as a journal: no crash, and what was accepted is a prefix that reads the same again.
+// Arbitrary bytes as a journal: no crash, and what was accepted is a prefix that reads the same
+// again.
 #include <cstdlib>
 
 #include "cri/pods/journal.h"
