@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +147,19 @@ func TestExecInheritsConfinement(t *testing.T) {
 	if !strings.Contains(first, "Uid:\t1000\t1000\t1000\t1000") || !strings.Contains(first, "CapBnd:\t0000000000000000") ||
 		!strings.Contains(first, "Seccomp:\t2") || !strings.Contains(first, "NoNewPrivs:\t1") {
 		t.Errorf("first process:\n%s", first)
+	}
+}
+
+// Where somebody in the container may ptrace, the filter is loaded before the exec'd process enters the pid namespace; the
+// default profile must allow what follows.
+func TestExecBesidePtracer(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	id := h.Sleeper(h.Pod(), func(c *v1.ContainerConfig) {
+		c.Linux.SecurityContext.Capabilities = &v1.Capability{AddCapabilities: []string{"SYS_PTRACE"}}
+	})
+	out := h.ExecOut(id, "grep -E '^(CapEff|Seccomp):' /proc/self/status; grep CapEff /proc/1/status")
+	caps := regexp.MustCompile(`CapEff:\t([0-9a-f]+)`).FindAllString(out, -1)
+	if len(caps) != 2 || caps[0] != caps[1] || !strings.Contains(out, "Seccomp:\t2") {
+		t.Errorf("exec beside a container with SYS_PTRACE:\n%s", out)
 	}
 }
