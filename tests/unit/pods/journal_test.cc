@@ -1,5 +1,6 @@
 #include "cri/pods/journal.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
