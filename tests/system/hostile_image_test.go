@@ -2,6 +2,7 @@ package system
 
 import (
 	"archive/tar"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -155,13 +156,24 @@ func TestProcSelfExe(t *testing.T) {
 	if _, err := pull(h, reg.Address+"/self/exe:v1"); err != nil {
 		t.Fatal(err)
 	}
+	// A file that runs cannot be written, so the attack below would have to wait for the keeper's end: see the seal itself.
+	if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", h.KeeperPids()[0])); !strings.HasPrefix(exe, "/memfd:") {
+		t.Errorf("crisp-keeper runs from %q, not from a sealed copy", exe)
+	}
 	pod := h.Pod()
 	id := h.Create(pod, h.ContainerConfig(nil, func(c *v1.ContainerConfig) { c.Image.Image = image.ID() }))
 	if h.TryStart(id) == nil {
 		h.WaitExit(id)
 	}
-	attacker := h.Sleeper(pod)
-	h.Exec(attacker, "sh", "-c", "for p in /proc/[0-9]*; do echo x > $p/exe; done; true")
+	// The real attack (CVE-2019-5736): keep the program of a joining process open for reading, then write to it once nobody
+	// runs it any more.
+	const attack = "while true; do for p in /proc/[2-9]* /proc/1[0-9]*; do { sleep 0.01; echo x > /proc/self/fd/3; } 3<$p/exe; done; done 2>/dev/null"
+	attacker := h.Sleeper(pod, func(c *v1.ContainerConfig) {
+		c.Image.Image, c.Command = image.ID(), []string{"sh", "-c", attack}
+	})
+	for i := 0; i < 200; i++ {
+		h.Exec(attacker, "/entry")
+	}
 	after, _ := os.ReadFile(keeper)
 	if string(after) != string(before) {
 		t.Error("crisp-keeper on disk has changed")
