@@ -266,3 +266,27 @@ func TestHostileImagePaths(t *testing.T) {
 		}
 	}
 }
+
+// S2: a mount whose target is a link of the image into procfs would stand in for what the masks protect (CVE-2023-28642).
+func TestMountThroughLinkIntoProc(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	reg := registry.NewScripted()
+	defer reg.Close()
+	pod := h.Pod()
+	for _, to := range []string{"/proc/sys", "/proc/self/attr", "/sys/kernel", "../../proc"} {
+		image := registry.Build(registry.Config{Cmd: []string{"sh"}}, registry.BusyboxLayer(),
+			registry.GzipLayer(registry.Tar([]registry.Entry{{Name: "vol", Type: tar.TypeSymlink, Link: to}})))
+		reg.Add("mount/link", "v1", image)
+		if _, err := pull(h, reg.Address+"/mount/link:v1"); err != nil {
+			t.Fatal(err)
+		}
+		id := h.Create(pod, h.ContainerConfig([]string{"sleep", "1000"}, func(c *v1.ContainerConfig) {
+			c.Image.Image = image.ID()
+			c.Mounts = []*v1.Mount{{HostPath: h.Folder, ContainerPath: "/vol"}}
+		}))
+		if err := h.TryStart(id); err == nil || !strings.Contains(err.Error(), "/vol") {
+			t.Errorf("/vol -> %s: start: %v", to, err)
+		}
+		h.RemoveContainer(id)
+	}
+}
