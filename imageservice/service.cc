@@ -1,7 +1,6 @@
 #include "imageservice/service.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "absl/strings/strip.h"
@@ -52,9 +51,8 @@ StatusOr<std::unique_ptr<Service>> Service::Open(const ImageOptions& options) {
   }
   RETURN_IF_ERROR(MakeDirs(options.root, 0711));
   ASSIGN_OR_RETURN(service->root_, OpenDir(options.root));
-  if (flock(service->root_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return ErrnoStatus(errno, "lock image store ", options.root, " (does another daemon use it?)");
-  }
+  RETURN_IF_ERROR(Annotate(LockExclusive(service->root_.get()), "lock image store ", options.root,
+                           " (does another daemon use it?)"));
   RETURN_IF_ERROR(service->MarkInUse());
   ASSIGN_OR_RETURN(service->layers_, LayerStore::Open(options.root, service->options_.unpacker));
   ASSIGN_OR_RETURN(service->images_,

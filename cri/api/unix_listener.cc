@@ -1,7 +1,6 @@
 #include "cri/api/unix_listener.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,10 +27,11 @@ StatusOr<UniqueFd> LockPath(const std::string& path) {
   const std::string lock_path = path + ".lock";
   UniqueFd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return ErrnoStatus(errno, "open ", lock_path);
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK)
+  if (const Status locked = LockExclusive(lock.get()); !locked.ok()) {
+    if (ErrnoOf(locked) == EWOULDBLOCK) {
       return absl::FailedPreconditionError(absl::StrCat("another crisp serves ", path));
-    return ErrnoStatus(errno, "lock ", lock_path);
+    }
+    return Annotate(locked, "lock ", lock_path);
   }
   return lock;
 }

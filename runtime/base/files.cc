@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -106,6 +108,16 @@ StatusOr<std::vector<std::string>> ListDir(int dirfd, const std::string& path) {
   }
   closedir(dir);
   return names;
+}
+
+Status LockExclusive(int fd) {
+  constexpr int kTries = 100, kPauseMs = 20;
+  for (int left = kTries; flock(fd, LOCK_EX | LOCK_NB) != 0; --left) {
+    if ((errno != EWOULDBLOCK && errno != EINTR) || left == 0) return ErrnoStatus(errno, "flock");
+    poll(nullptr, 0,
+         kPauseMs);  // nothing tells when a lock becomes free, and a blocking flock has no deadline
+  }
+  return absl::OkStatus();
 }
 
 namespace {

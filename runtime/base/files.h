@@ -30,6 +30,11 @@ Status MakeDirs(const std::string& path, mode_t mode);
 
 StatusOr<UniqueFd> OpenDir(const std::string& path);
 
+// flock(2), exclusive. Who was killed while it started a child leaves its lock with that child for
+// the moment before the child's exec closes the descriptor: so a held lock is asked for again for
+// two seconds. Then EWOULDBLOCK.
+Status LockExclusive(int fd);
+
 // Removes a tree without following links or crossing into another mount; a missing one is fine.
 Status RemoveTreeAt(int dirfd, const std::string& name);
 

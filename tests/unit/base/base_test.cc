@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "runtime/base/files.h"
 #include "runtime/base/id.h"
@@ -63,6 +65,21 @@ TEST(Files, AtomicWriteReadAndRemove) {
   EXPECT_TRUE(RemoveTreeAt(AT_FDCWD, path).ok());
   EXPECT_EQ(access(path, F_OK), -1);
   EXPECT_EQ(access("/etc/passwd", F_OK), 0);
+}
+
+TEST(Files, AHeldLockIsWaitedForAndRefusedInTheEnd) {
+  char path[] = "/tmp/crisp-lock-XXXXXX";
+  UniqueFd first(mkstemp(path));
+  ASSERT_TRUE(LockExclusive(first.get()).ok());
+  UniqueFd second(open(path, O_RDWR));
+  EXPECT_EQ(ErrnoOf(LockExclusive(second.get())), EWOULDBLOCK);
+  std::thread holder([&] {
+    poll(nullptr, 0, 50);
+    first.Reset();
+  });
+  EXPECT_TRUE(LockExclusive(second.get()).ok());
+  holder.join();
+  EXPECT_EQ(unlink(path), 0);
 }
 
 TEST(Metrics, Text) {
