@@ -168,12 +168,16 @@ func isZombie(proc string) bool {
 	return strings.HasPrefix(rest, "Z")
 }
 
-// KillKeeper ends the keeper with -9 and waits until it is gone.
+// KillKeeper ends the keeper with -9 and waits until it is gone. The daemon may still be starting the one after the last kill,
+// and a process that is only passing through on its way to a workload may be taken for it: so it looks again.
 func (h *Host) KillKeeper() {
 	h.Helper()
 	pids := h.KeeperPids()
-	if len(pids) == 0 {
-		h.Fatal("no keeper found")
+	for deadline := time.Now().Add(10 * time.Second); len(pids) == 0; pids = h.KeeperPids() {
+		if time.Now().After(deadline) {
+			h.Fatal("no keeper found")
+		}
+		time.Sleep(time.Millisecond)
 	}
 	for _, pid := range pids {
 		killAndWait(pid)
