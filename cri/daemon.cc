@@ -133,7 +133,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
                         {"swept", absl::StrCat(report.swept)},
                         {"ms", absl::StrCat((MonotonicNanos() - start) / 1'000'000)}});
   runtime_service_ = std::make_unique<RuntimeService>(options, parts);
-  image_adapter_ = std::make_unique<ImageAdapter>(images_.get(), containers_dir_);
+  image_adapter_ = std::make_unique<ImageAdapter>(images_.get());
   exits_.Start([this](const keeper::ExitEvent& event) { return runtime_service_->OnExit(event); });
   return absl::OkStatus();
 }

@@ -6,7 +6,7 @@
 //
 //   container  Created ──> Starting ──> Running ──> Exited ──> Removing ──> (gone)
 //                 │            ├─ failed: Exited, reason StartError  ^
-//                 │            └─ keeper died: Created again         │
+//                 │            └─ pod stopped first: Created again   │
 //                 └──── stopped or removed before its start ─────────┘
 #pragma once
 

@@ -30,6 +30,12 @@ void SetState(Container& container, ContainerState state) {
   container.changed.notify_all();
 }
 
+Status GiveBackStart(Container& container, const Status& why) {
+  std::lock_guard<std::mutex> lock(container.mu);
+  SetState(container, ContainerState::kCreated);
+  return why;
+}
+
 StatusOr<std::shared_ptr<const runtime::PodSandbox>> ReadySandbox(Pod& pod) {
   std::lock_guard<std::mutex> lock(pod.mu);
   if (pod.state == PodState::kReady && pod.sandbox) return pod.sandbox;
@@ -64,8 +70,12 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
                    parts_.pods->FindContainer(request.container_id()));
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(container->pod_id));
   call.set_object(container->id);
-  ASSIGN_OR_RETURN(const auto sandbox, ReadySandbox(*pod));
+  // Claimed first: a stop of the pod either finds the container starting and waits for it, or is
+  // seen by the look at the pod that follows. The other way round it could slip between the two.
   RETURN_IF_ERROR(ClaimStart(*container));
+  const auto found = ReadySandbox(*pod);
+  if (!found.ok()) return GiveBackStart(*container, found.status());
+  const std::shared_ptr<const runtime::PodSandbox> sandbox = *found;
   Status status = Launch(*container, *sandbox, call);
   // The keeper died in the middle, or the child was killed on its way: what had begun is killed by
   // its cgroup, so trying again is safe.

@@ -8,8 +8,7 @@ namespace crisp::cri {
 
 class ImageAdapter : public ImageHandler {
  public:
-  explicit ImageAdapter(image::ImageService* images, std::string containers_dir)
-      : images_(images), containers_dir_(std::move(containers_dir)) {}
+  explicit ImageAdapter(image::ImageService* images) : images_(images) {}
 
   Status ListImages(const v1::ListImagesRequest&, v1::ListImagesResponse*, CallContext&) override;
   Status ImageStatus(const v1::ImageStatusRequest&, v1::ImageStatusResponse*,
@@ -22,7 +21,6 @@ class ImageAdapter : public ImageHandler {
 
  private:
   image::ImageService* images_;
-  std::string containers_dir_;
 };
 
 }  // namespace crisp::cri
