@@ -32,6 +32,7 @@ void SetState(Container& container, ContainerState state) {
 
 Status GiveBackStart(Container& container, const Status& why) {
   std::lock_guard<std::mutex> lock(container.mu);
+  container.early_exit.reset();
   SetState(container, ContainerState::kCreated);
   return why;
 }
@@ -84,6 +85,8 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   }
   if (status.ok()) return status;
   status = Annotate(LaunchError(status), "start container ", container->id);
+  // UNAVAILABLE asks for a retry: nothing of this container runs, so it is as created as before.
+  if (absl::IsUnavailable(status)) return GiveBackStart(*container, status);
   FailStart(*container, status, *parts_.journal);
   return status;
 }
