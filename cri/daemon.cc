@@ -114,6 +114,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   options.version = CRISP_VERSION;
   ServiceParts parts{&pods_,        journal_.get(), &janitor_, &exits_,
                      images_.get(), network_.get(), &calls_,   {}};
+  parts.urls = &urls_;
   parts.runtime.cgroups = cgroups_.get();
   parts.runtime.keeper = keeper_.get();
   parts.runtime.features = features_;
@@ -139,6 +140,10 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
 }
 
 Status Daemon::Serve() {
+  if (stream_backend_ != nullptr) {
+    ASSIGN_OR_RETURN(stream_server_,
+                     streaming::StreamServer::Start({}, &urls_, stream_backend_.get()));
+  }
   RpcServerOptions rpc;
   rpc.socket_path = config_.socket;
   rpc.calls = &calls_;
@@ -154,6 +159,7 @@ Status Daemon::Serve() {
 
 void Daemon::Stop(absl::Time deadline) {
   if (rpc_server_) rpc_server_->Shutdown(deadline);
+  stream_server_ = nullptr;
   debug_server_ = nullptr;
 }
 

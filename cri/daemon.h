@@ -10,6 +10,8 @@
 #include "cri/debug/debug_server.h"
 #include "cri/service/image_adapter.h"
 #include "cri/service/runtime_service.h"
+#include "cri/streaming/server.h"
+#include "cri/streaming/urls.h"
 
 namespace crisp::cri {
 
@@ -49,8 +51,11 @@ class Daemon {
   PodStore pods_;
   CallLog calls_;
   Janitor janitor_;
+  streaming::StreamUrls urls_;
   std::unique_ptr<RuntimeService> runtime_service_;
   std::unique_ptr<ImageAdapter> image_adapter_;
+  std::unique_ptr<streaming::StreamBackend> stream_backend_;  // null: Exec and the like are refused
+  std::unique_ptr<streaming::StreamServer> stream_server_;
   std::unique_ptr<RpcServer> rpc_server_;
   std::unique_ptr<DebugServer> debug_server_;
 };

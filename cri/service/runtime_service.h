@@ -13,6 +13,7 @@
 #include "cri/pods/janitor.h"
 #include "cri/pods/journal.h"
 #include "cri/pods/pod_store.h"
+#include "cri/streaming/urls.h"
 #include "imageservice/image_service.h"
 
 namespace crisp::cri {
@@ -35,6 +36,7 @@ struct ServiceParts {
   cni::PodNetwork* network = nullptr;
   CallLog* calls = nullptr;
   runtime::RuntimeContext runtime;
+  streaming::StreamUrls* urls = nullptr;  // Exec, Attach and PortForward register there
 };
 
 class RuntimeService : public RuntimeHandler {
