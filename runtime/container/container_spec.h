@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/cgroup/cgroup.h"
+#include "runtime/sandbox/idmap.h"
 #include "runtime/seccomp/filter.h"
 #include "runtime/security/capabilities.h"
 #include "runtime/security/identity.h"
@@ -23,6 +24,10 @@ struct BindMount {
   bool recursive_readonly = false;
   Propagation propagation = Propagation::kPrivate;
   bool noexec = false, nodev = false, nosuid = false;
+  IdMap id_map;  // empty: ids as they are
+  // An image instead of a host path: its layers, top first, mounted read-only from `sub_path`.
+  std::vector<std::string> image_layers;
+  std::string image_sub_path;  // relative, cleaned; "" = the image's root
 };
 
 struct DeviceNode {
