@@ -66,6 +66,13 @@ Status Daemon::MakeDirectories() {
 Status Daemon::OpenKernel() {
   ASSIGN_OR_RETURN(features_, ProbeKernelFeatures(config_.debug.kernel_features_off));
   ASSIGN_OR_RETURN(cgroups_, runtime::CgroupHost::Probe(features_));
+  auto left = runtime::LeftGroups::Start();
+  if (left.ok()) {
+    left_groups_ = std::move(*left);
+  } else {
+    LogWarning("cgroups of execs with background processes will stay as long as their container",
+               {{"error", left.status().ToString()}});
+  }
   return absl::OkStatus();
 }
 
@@ -117,6 +124,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.urls = &urls_;
   parts.runtime.cgroups = cgroups_.get();
   parts.runtime.keeper = keeper_.get();
+  parts.runtime.left_groups = left_groups_.get();
   parts.runtime.features = features_;
   parts.runtime.containers_dir = containers_dir_;
   // From 6.15 on an exec reads its status from its own pidfd: three threads fewer to wake.

@@ -107,6 +107,8 @@ void Reconcile(Container& container, Held& held, const ServiceParts& parts,
   container.started_at = one.started_nanos;
   container.pidfd = std::make_shared<UniqueFd>(std::move(one.pidfd));
   container.stdin_write = std::move(one.stdin_write);
+  if (container.cgroup && parts.runtime.left_groups)
+    parts.runtime.left_groups->TakeOver(container.cgroup->v2_fd());
   if (one.exited) parts.exits->Post(one.exit);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "runtime/container/container_spec.h"
+#include "runtime/container/left_groups.h"
 #include "runtime/keeper/client.h"
 #include "runtime/sandbox/pod_sandbox.h"
 
@@ -17,7 +18,8 @@ struct RuntimeContext {
   CgroupHost* cgroups = nullptr;
   keeper::KeeperClient* keeper = nullptr;
   KernelFeatures features;
-  std::string containers_dir;  // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
+  LeftGroups* left_groups = nullptr;  // null: groups of execs may stay as long as their container
+  std::string containers_dir;         // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
   // Where exit events go through policy: the wait(2) status of an exec, DEADLINE_EXCEEDED after
   // `timeout_ms`. Unset: the status is read from the pidfd (6.15), which needs no event.
   std::function<StatusOr<int>(const std::string& exec_id, int timeout_ms)> wait_exit;

@@ -9,13 +9,14 @@
 
 namespace crisp::runtime {
 
-StatusOr<ExecCgroup> ExecCgroup::Make(const Cgroup& container, bool cgroup_kill) {
+StatusOr<ExecCgroup> ExecCgroup::Make(const Cgroup& container, bool cgroup_kill, LeftGroups* left) {
   ExecCgroup group(container.v2_fd());
   if (group.parent_ < 0 || !cgroup_kill) return group;
   const std::string name = "exec-" + RandomHex(8);
   if (mkdirat(group.parent_, name.c_str(), 0755) != 0) {
     return ErrnoStatus(errno, "make cgroup ", container.path(), "/", name);
   }
+  group.left_ = left;
   group.name_ = name;  // from here on it is removed
   group.dir_.Reset(openat(group.parent_, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (group.dir_.valid()) return group;
@@ -23,8 +24,8 @@ StatusOr<ExecCgroup> ExecCgroup::Make(const Cgroup& container, bool cgroup_kill)
 }
 
 ExecCgroup::~ExecCgroup() {
-  dir_.Reset();
-  if (!name_.empty()) unlinkat(parent_, name_.c_str(), AT_REMOVEDIR);
+  if (name_.empty() || unlinkat(parent_, name_.c_str(), AT_REMOVEDIR) == 0) return;
+  if (errno == EBUSY && left_ != nullptr && dir_.valid()) left_->RemoveWhenEmpty(dir_.get());
 }
 
 bool ExecCgroup::Kill() const {

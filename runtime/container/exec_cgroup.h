@@ -5,16 +5,17 @@
 
 #include "runtime/base/status.h"
 #include "runtime/cgroup/cgroup.h"
+#include "runtime/container/left_groups.h"
 #include "runtime/sys/fd.h"
 
 namespace crisp::runtime {
 
 // "exec-<8hex>" below the container's cgroup in the v2 tree, or nothing where there is none (or no
-// cgroup.kill). Removed at the end of the scope; if the exec left a process behind, with the
-// container.
+// cgroup.kill). Removed at the end of the scope; if the exec left a process behind, with the last
+// of them (`left`; without it, with the container).
 class ExecCgroup {
  public:
-  static StatusOr<ExecCgroup> Make(const Cgroup& container, bool cgroup_kill);
+  static StatusOr<ExecCgroup> Make(const Cgroup& container, bool cgroup_kill, LeftGroups* left);
   ExecCgroup(ExecCgroup&&) = default;
   ExecCgroup& operator=(ExecCgroup&&) = delete;
   ~ExecCgroup();
@@ -27,7 +28,8 @@ class ExecCgroup {
  private:
   explicit ExecCgroup(int parent) : parent_(parent) {}
 
-  int parent_;  // borrowed
+  int parent_;                  // borrowed
+  LeftGroups* left_ = nullptr;  // borrowed
   std::string name_;
   UniqueFd dir_;
 };

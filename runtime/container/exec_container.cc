@@ -68,7 +68,8 @@ StatusOr<ExecOutput> ExecInContainer(const ContainerSpec& spec, const Identity& 
   if (exec.tty) return absl::UnimplementedError("exec with a terminal");
   const int64_t deadline = exec.timeout_ms > 0 ? After(exec.timeout_ms) : 0;
   const std::string id = NewId();
-  ASSIGN_OR_RETURN(const ExecCgroup group, ExecCgroup::Make(cgroup, context.features.cgroup_kill));
+  ASSIGN_OR_RETURN(const ExecCgroup group,
+                   ExecCgroup::Make(cgroup, context.features.cgroup_kill, context.left_groups));
   ASSIGN_OR_RETURN(Stdio stdio, MakePipes(false, identity.uid));
   ASSIGN_OR_RETURN(const keeper::LaunchResult launched,
                    Launch(spec, identity, pidfd, cgroup, group, stdio, id, context, exec));
