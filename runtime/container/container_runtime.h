@@ -65,7 +65,6 @@ StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const Pod
 
 struct ExecSpec {
   std::vector<std::string> args;
-  bool tty = false;
   int timeout_ms = 0;            // 0: none
   size_t output_cap = 16 << 20;  // per stream; more is read and dropped
   int drain_ms = 100;            // after the exit, for children that hold stdout

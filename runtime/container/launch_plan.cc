@@ -18,8 +18,10 @@ bool HasVariable(const std::vector<std::string>& env, absl::string_view prefix) 
                      [&](const std::string& each) { return absl::StartsWith(each, prefix); });
 }
 
-std::vector<std::string> EnvOf(const ContainerSpec& spec, const Identity& identity) {
+std::vector<std::string> EnvOf(const ContainerSpec& spec, const Identity& identity, bool terminal) {
   std::vector<std::string> env = spec.env;
+  // Of an exec with a terminal in a container without one; cri/translate did it for a container's.
+  if (terminal && !HasVariable(env, "TERM=")) env.push_back("TERM=xterm");
   if (!HasVariable(env, "HOME=")) env.push_back("HOME=" + identity.home);
   return env;
 }
@@ -44,7 +46,8 @@ bool FilterBeforeEntry(const ContainerSpec& spec) {
 void FillProcess(const ContainerSpec& spec, const Identity& identity, const Stdio& stdio,
                  const std::vector<std::string>& args, PlanBuilder* plan) {
   init::PlanHeader& head = plan->head();
-  const std::vector<std::string> env = EnvOf(spec, identity);
+  const bool terminal = stdio.terminal();
+  const std::vector<std::string> env = EnvOf(spec, identity, terminal);
   head.args = plan->Texts(args);
   head.env = plan->Texts(env);
   head.program_path = plan->Text(PathOf(env));
@@ -64,7 +67,6 @@ void FillProcess(const ContainerSpec& spec, const Identity& identity, const Stdi
   if (spec.seccomp != nullptr) {
     head.seccomp = plan->Bytes(spec.seccomp->bytes.data(), spec.seccomp->bytes.size(), 8);
   }
-  const bool terminal = stdio.terminal_master.valid();
   if (terminal) head.flags |= init::kPlanTty;
   head.stdio[0] = plan->Fd(stdio.in.get());
   head.stdio[1] = plan->Fd(terminal ? stdio.in.get() : stdio.out.get());

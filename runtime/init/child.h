@@ -34,6 +34,7 @@ struct Child {
 
   // Made on the way; the child's table ends with execve or exit, so nothing is closed one by one.
   int old_root = -1, root = -1, proc = -1, dev = -1, mask = -1;
+  int terminal = -1;  // exec: the program's end of a new terminal
   int program_error = 0;
   char program[4096] = {};
   char scratch[3 * 4096] = {};
@@ -88,6 +89,8 @@ int MountCgroupFs(Child& child);
 int AttachMounts(Child& child);
 int MaskPaths(Child& child);
 int MakePathsReadonly(Child& child);
+// child_terminal.cc
+int OpenTerminal(Child& child);
 // child_process.cc
 int EnterWorkingDirectory(Child& child);
 int SetRlimits(Child& child);

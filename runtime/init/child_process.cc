@@ -49,7 +49,7 @@ int StartSession(Child& child) {
   if (setsid() < 0) return errno;
   if (!child.plan.Has(kPlanTty)) return 0;
   child.Note("controlling terminal");
-  return ErrnoIf(ioctl(child.Fd(child.head().stdio[0]), TIOCSCTTY, 0));
+  return ErrnoIf(ioctl(0, TIOCSCTTY, 0));
 }
 
 // A session keyring of its own: keys of the keeper or of another container are not reachable.
@@ -62,7 +62,8 @@ int JoinKeyring(Child&) {
 int ConnectStdio(Child& child) {
   int copies[3];
   for (int i = 0; i < 3; ++i) {
-    copies[i] = fcntl(child.Fd(child.head().stdio[i]), F_DUPFD_CLOEXEC, 3);
+    const int given = child.terminal >= 0 ? child.terminal : child.Fd(child.head().stdio[i]);
+    copies[i] = fcntl(given, F_DUPFD_CLOEXEC, 3);
     if (copies[i] < 0) return errno;
   }
   for (int i = 0; i < 3; ++i) {

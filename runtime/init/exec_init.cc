@@ -35,6 +35,7 @@ constexpr ChildStep kStubSteps[] = {
     {Step::kNamespaces, JoinContainer},
     {Step::kWorkingDirectory, EnterWorkingDirectory},
     {Step::kRlimits, SetRlimits},
+    {Step::kTerminal, OpenTerminal},
     {Step::kStdio, ConnectStdio},
     {Step::kKeyring, JoinKeyring},
     {Step::kPidNamespace, JoinPidNamespace},

@@ -33,6 +33,7 @@ const char* StepName(int step) {
       "set rlimit",
       "start session",
       "join keyring",
+      "open terminal",
       "connect stdio",
       "join pid namespace",
       "set groups",

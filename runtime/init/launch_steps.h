@@ -31,6 +31,7 @@ enum class Step : int {
   kRlimits,
   kSession,
   kKeyring,
+  kTerminal,
   kStdio,
   kPidNamespace,
   kGroups,

@@ -31,8 +31,8 @@ inline pid_t Clone3(CloneArgs& args) {
 inline int PidfdOpen(pid_t pid, unsigned flags = 0) {
   return static_cast<int>(syscall(SYS_pidfd_open, pid, flags));
 }
-inline int PidfdSendSignal(int pidfd, int sig) {
-  return static_cast<int>(syscall(SYS_pidfd_send_signal, pidfd, sig, nullptr, 0));
+inline int PidfdSendSignal(int pidfd, int sig, unsigned flags = 0) {
+  return static_cast<int>(syscall(SYS_pidfd_send_signal, pidfd, sig, nullptr, flags));
 }
 
 // PIDFD_GET_INFO (6.13; exit information for non-parents after the reap: 6.15).

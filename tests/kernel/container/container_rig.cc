@@ -24,10 +24,11 @@ void MakeImage(const std::string& root) {
     mkdir((root + dir).c_str(), 0755);
   }
   std::filesystem::copy_file("/bin/busybox", root + "/bin/busybox");
-  for (const char* name : {"sh",       "cat",  "ls",    "id",     "mount",   "hostname", "sleep",
-                           "echo",     "grep", "touch", "mkdir",  "pwd",     "stat",     "env",
-                           "readlink", "tty",  "true",  "umount", "unshare", "mknod",    "ps",
-                           "wc",       "kill", "head",  "dd",     "chmod",   "test",     "tr"}) {
+  for (const char* name :
+       {"sh",   "cat",    "ls",      "id",    "mount", "hostname", "sleep",    "echo",
+        "grep", "touch",  "mkdir",   "pwd",   "stat",  "env",      "readlink", "tty",
+        "true", "umount", "unshare", "mknod", "ps",    "wc",       "kill",     "head",
+        "dd",   "chmod",  "test",    "tr",    "stty"}) {
     std::filesystem::create_symlink("busybox", root + "/bin/" + name);
   }
 }
