@@ -99,6 +99,18 @@ class KeeperClient {
   // Log rotation: from the next batch on, lines go to `log` at `offset`. Returns when the old file
   // is no longer written.
   virtual Status SetLog(const std::string& id, int log, uint64_t offset) = 0;
+  // From now on the container's output goes to these write ends, too (-1: not wanted; a terminal's
+  // is stdout), and `life` is held until both have ended. A stream that has ended is closed at
+  // once. A client that does not read holds the container up for `patience_ms`, then it is cut off:
+  // its pipe ends. Pipes also end when the keeper dies. UNIMPLEMENTED: a keeper of before.
+  virtual Status Attach(const std::string& id, int stdout_write, int stderr_write, int life,
+                        int patience_ms) = 0;
+  // All that the container wrote to these streams has been read (or nothing is known of it).
+  virtual bool OutputEnded(const std::string& id, bool out, bool err) = 0;
+  // Lets go of the write end of the container's stdin; the caller closes his own.
+  virtual Status CloseStdin(const std::string& id) = 0;
+  // The master of its terminal, while it has one.
+  virtual StatusOr<UniqueFd> Terminal(const std::string& id) = 0;
   // NOT_FOUND if the process is gone. By pidfd, never by number.
   virtual Status Signal(const std::string& id, int signal) = 0;
   // Waits until everything that the container wrote before is in its log file (exit: until EOF or

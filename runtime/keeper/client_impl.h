@@ -32,6 +32,13 @@ class Client final : public KeeperClient {
   StatusOr<LaunchResult> Launch(const LaunchRequest& request) override;
   StatusOr<LaunchResult> LaunchExec(const ExecRequest& request) override;
   Status SetLog(const std::string& id, int log, uint64_t offset) override;
+  // client_attach.cc
+  Status Attach(const std::string& id, int stdout_write, int stderr_write, int life,
+                int patience_ms) override;
+  bool OutputEnded(const std::string& id, bool out, bool err) override;
+  Status CloseStdin(const std::string& id) override;
+  StatusOr<UniqueFd> Terminal(const std::string& id) override;
+  // client.cc
   Status Signal(const std::string& id, int signal) override;
   Status FlushLog(const std::string& id, int timeout_ms) override;
   void AckExit(const std::string& id) override;

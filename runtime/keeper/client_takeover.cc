@@ -197,7 +197,9 @@ Status Client::Adopt(const Greeting& greeting) {
 Status Client::AdoptOne(const Connection& connection, const std::shared_ptr<Holding>& holding) {
   Request request = NewRequest(RequestType::kAdopt);
   std::vector<int> fds;
-  UniqueFd log;  // the one descriptor that another thread may replace meanwhile (SetLog)
+  // What another thread may replace or close meanwhile (SetLog, CloseStdin): its number could be
+  // another file's by then.
+  UniqueFd log, in;
   {
     std::lock_guard lock(mu_);
     if (!holding->live || holdings_.OfSlot(holding->slot) != holding.get()) return absl::OkStatus();
@@ -212,9 +214,11 @@ Status Client::AdoptOne(const Connection& connection, const std::shared_ptr<Hold
     request.slot = holding->slot;
     request.role_mask = holding->Mask();
     fds = holding->FdList();
-    const int current = holding->fds[kRoleLog].get();
-    ASSIGN_OR_RETURN(log, DupFd(current));
-    std::replace(fds.begin(), fds.end(), current, log.get());
+    for (const auto& [role, copy] : {std::pair{kRoleLog, &log}, std::pair{kRoleStdin, &in}}) {
+      const int current = holding->fds[role].get();
+      ASSIGN_OR_RETURN(*copy, DupFd(current));
+      std::replace(fds.begin(), fds.end(), current, copy->get());
+    }
   }
   // A single slot that the keeper refuses (its answer has an error) must not keep the others from
   // being adopted.

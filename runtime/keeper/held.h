@@ -12,6 +12,7 @@ struct Held {
   int fd_plus_one[kRoleCount];  // 0: none, so that the zeroed array needs no touching
   uint64_t staged[2];           // size of the staging memfd
   uint64_t punched[2];          // bytes of it already given back
+  uint32_t paused;              // bit per stream: not read while an attached client is behind
   uint32_t used;                // of a slot that is used: set with its descriptors
   int64_t resolve_deadline;     // monotonic: until when a foreign child's exit status is looked for
 

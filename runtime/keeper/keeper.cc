@@ -99,6 +99,10 @@ void Keeper::PumpLogs() {
   epoll_event events[kLogRounds];
   const int count = epoll_wait(log_epoll_, events, kLogRounds, 0);
   for (int i = 0; i < count; ++i) {
+    if ((events[i].data.u64 & Attachments::kToken) != 0) {
+      OnAttached(static_cast<uint32_t>(events[i].data.u64), events[i].events);
+      continue;
+    }
     const auto index = static_cast<uint32_t>(events[i].data.u64 / 2);
     const auto stream = static_cast<uint32_t>(events[i].data.u64 % 2);
     pump_.Pump(stream, slot(index), held_[index]);
@@ -106,8 +110,17 @@ void Keeper::PumpLogs() {
   }
 }
 
+void Keeper::OnAttached(uint32_t entry, uint32_t events) {
+  uint32_t index = 0;
+  uint32_t stream = 0;
+  if (pump_.attachments().OnEvent(entry, events, &index, &stream))
+    pump_.Settle(index, stream, slot(index), held_[index]);
+}
+
 int Keeper::TimeoutMs() const {
   int64_t next = launchers_.NextDeadline();
+  const int64_t attached = pump_.attachments().NextDeadline();
+  if (attached < next) next = attached;
   for (const Flush& flush : flushes_)
     if (flush.deadline != 0 && flush.deadline < next) next = flush.deadline;
   const int64_t now = next == INT64_MAX ? 0 : MonotonicNanos();
@@ -123,6 +136,9 @@ void Keeper::OnTimers() {
   const int64_t now = MonotonicNanos();
   for (LaunchJob stuck; launchers_.Expire(now, &stuck);)
     LaunchFailed(stuck, ETIMEDOUT, "launch", "deadline passed; the child cannot be killed");
+  uint32_t index = 0;
+  for (uint32_t stream = 0; pump_.attachments().Expire(now, &index, &stream);)
+    if (index < kSlots) pump_.Settle(index, stream, slot(index), held_[index]);
   for (Flush& flush : flushes_) {
     if (flush.deadline == 0 || flush.deadline > now) continue;
     flush.deadline = 0;

@@ -52,6 +52,7 @@ class Keeper {
   void Unwatch(int fd);
   void OnEvent(uint64_t token, uint32_t events);
   void PumpLogs();
+  void OnAttached(uint32_t entry, uint32_t events);
   int TimeoutMs() const;
   void OnTimers();
   bool Idle() const;
@@ -77,6 +78,8 @@ class Keeper {
   void OnGet(const Request& request);
   void OnAdopt(const Request& request, Fds& fds);
   void OnAdoptDone(const Request& request);
+  void OnAttach(const Request& request, Fds& fds);
+  void OnCloseStdin(const Request& request);
   Slot* Find(const Request& request);
   void TakeRoles(const Request& request, Fds& fds);
   void Claim(const Request& request, SlotState state);

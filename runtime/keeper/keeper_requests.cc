@@ -31,6 +31,10 @@ void Keeper::OnRequest(const Request& request, size_t plan_fds, Fds& fds) {
       return OnAdopt(request, fds);
     case RequestType::kAdoptDone:
       return OnAdoptDone(request);
+    case RequestType::kAttach:
+      return OnAttach(request, fds);
+    case RequestType::kCloseStdin:
+      return OnCloseStdin(request);
     case RequestType::kHello:
       return;
   }
@@ -152,6 +156,27 @@ void Keeper::OnAdoptDone(const Request& request) {
   }
   adopting_ = false;
   SendDone(request.sequence, 0, 0);
+}
+
+void Keeper::OnAttach(const Request& request, Fds& fds) {
+  const Slot* target = Find(request);
+  const bool fits =
+      target && target->kind == Kind::kContainer && target->state.load() != SlotState::kLaunching;
+  int error = fits ? 0 : ENOENT;
+  const int life = fds.fd[fds.count - 1];
+  for (uint32_t stream = 0; stream < 2 && error == 0; ++stream) {
+    if ((request.role_mask & Bit(stream == 0 ? kRoleStdout : kRoleStderr)) == 0) continue;
+    error = pump_.Attach(request.slot, stream, held_[request.slot], fds.Take(), life,
+                         request.deadline_ms);
+  }
+  SendDone(request.sequence, request.slot, error);
+}
+
+// With a terminal there is nothing to close: its one descriptor serves both directions.
+void Keeper::OnCloseStdin(const Request& request) {
+  if (!Find(request)) return SendDone(request.sequence, request.slot, ENOENT);
+  if (held_[request.slot].Get(kRolePty) < 0) held_[request.slot].Close(kRoleStdin);
+  SendDone(request.sequence, request.slot, 0);
 }
 
 Slot* Keeper::Find(const Request& request) {

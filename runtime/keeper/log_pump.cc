@@ -69,11 +69,13 @@ int ResultOf(ssize_t moved) { return moved < 0 ? -errno : static_cast<int>(moved
 
 int LogPump::Init(int epoll) {
   epoll_ = epoll;
+  attachments_.Init(epoll);
   null_ = open("/dev/null", O_WRONLY | O_CLOEXEC);
   return null_ >= 0 ? 0 : errno;
 }
 
 void LogPump::Start(uint32_t index, Slot& slot, Held& held) {
+  held.paused = 0;
   for (uint32_t stream = 0; stream < 2; ++stream) {
     const int stage = held.Get(StageRole(stream));
     held.staged[stream] = stage >= 0 ? SizeOf(stage) : 0;
@@ -106,7 +108,8 @@ void LogPump::Watch(uint32_t index, uint32_t stream, Held& held) {
 bool LogPump::Pump(uint32_t stream, Slot& slot, Held& held) {
   if (held.Get(SourceRole(stream, held)) < 0) return false;
   int moved = 0;
-  if (held.Get(kRoleLog) < 0 && held.staged[stream] == 0 && held.Get(kRolePty) < 0) {
+  const bool attached = attachments_.Any(held, stream);
+  if (held.Get(kRoleLog) < 0 && held.staged[stream] == 0 && held.Get(kRolePty) < 0 && !attached) {
     moved = Discard(held.Get(SourceRole(stream, held)), nullptr);
   } else {
     moved = Fill(stream, held);
@@ -116,12 +119,39 @@ bool LogPump::Pump(uint32_t stream, Slot& slot, Held& held) {
                                                                        : SourceRole(stream, held));
       moved = Discard(pipe, &slot);
     } else {
+      if (attached) attachments_.Feed(held, stream);
       Process(stream, slot, held, moved == 0);
       GiveBack(stream, slot, held, moved < static_cast<int>(kWindow));
     }
   }
   if (moved == 0) EndStream(stream, slot, held);
+  if (attached && attachments_.Blocks(held, stream)) Pause(stream, held);
   return moved > 0;
+}
+
+int LogPump::Attach(uint32_t index, uint32_t stream, Held& held, int out, int life, int wait_ms) {
+  const int stage = held.Get(StageRole(stream));
+  if (held.Get(SourceRole(stream, held)) >= 0 && stage >= 0)
+    return attachments_.Add(index, stream, held, stage, out, life, wait_ms);
+  close(out);  // no such stream, or it has ended: that is what the client sees
+  return 0;
+}
+
+// What is in the log is in the log; the container waits with its next words. Out of the epoll, not
+// only without events: a hang-up would be reported all the time.
+void LogPump::Pause(uint32_t stream, Held& held) {
+  if ((held.paused & (1u << stream)) != 0) return;
+  held.paused |= 1u << stream;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, held.Get(SourceRole(stream, held)), nullptr);
+}
+
+void LogPump::Settle(uint32_t index, uint32_t stream, Slot& slot, Held& held) {
+  if (held.Get(SourceRole(stream, held)) < 0 || attachments_.Blocks(held, stream)) return;
+  if ((held.paused & (1u << stream)) != 0) {
+    held.paused &= ~(1u << stream);
+    Watch(index, stream, held);
+  }
+  if (held.staged[stream] > 0) GiveBack(stream, slot, held, true);
 }
 
 int LogPump::Fill(uint32_t stream, Held& held) {
@@ -166,6 +196,7 @@ int LogPump::Discard(int pipe, Slot* slot) {
 void LogPump::Rest() {
   madvise(window_bytes, sizeof(window_bytes), MADV_DONTNEED);
   madvise(line_bytes, sizeof(line_bytes), MADV_DONTNEED);
+  Attachments::Rest();
   rested_ = true;
 }
 
@@ -253,14 +284,16 @@ void LogPump::FinishBatch(Slot& slot, Held& held) {
 void LogPump::GiveBack(uint32_t stream, Slot& slot, Held& held, bool idle) {
   const uint64_t processed = slot.stream[stream].processed.load();
   const int stage = held.Get(StageRole(stream));
+  const uint64_t needed = attachments_.Lowest(held, stream);
   if (processed == 0) return;
-  if (processed == held.staged[stream]) {
+  if (processed == held.staged[stream] && needed == processed) {
     if (ftruncate(stage, 0) != 0) return;
     held.staged[stream] = held.punched[stream] = 0;
+    attachments_.Rewind(held, stream);
     slot.stream[stream].processed.store(0, std::memory_order_release);
     return;
   }
-  const uint64_t until = processed & ~uint64_t{kPage - 1};
+  const uint64_t until = (processed < needed ? processed : needed) & ~uint64_t{kPage - 1};
   if (until < held.punched[stream] + (idle ? kPage : kPunchStep)) return;
   if (fallocate(stage, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                 static_cast<off_t>(held.punched[stream]),
@@ -274,8 +307,10 @@ void LogPump::EndStream(uint32_t stream, Slot& slot, Held& held) {
   // The daemon's dup keeps the file open, so closing ours does not take it out of the epoll.
   if (held.Get(source) >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, held.Get(source), nullptr);
   held.Close(source);
+  attachments_.End(held, stream);
   held.Close(StageRole(stream));
   held.staged[stream] = 0;
+  held.paused &= ~(1u << stream);
   if (source != kRolePty) return;
   held.Close(kRoleTtyRead);
   held.Close(kRoleTtyWrite);

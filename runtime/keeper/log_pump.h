@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/keeper/attach.h"
 #include "runtime/keeper/held.h"
 
 namespace crisp::keeper {
@@ -31,6 +32,12 @@ class LogPump {
   // Nothing was pumped for a while: gives the buffers' memory back until they are used again.
   void Rest();
   bool rested() const { return rested_; }
+  // Owns `out` now: gets what comes on this stream from now on. Returns 0 or errno.
+  int Attach(uint32_t index, uint32_t stream, Held& held, int out, int life, int wait_ms);
+  // An attached client has read, or is cut off: the stream may go on.
+  void Settle(uint32_t index, uint32_t stream, Slot& slot, Held& held);
+  Attachments& attachments() { return attachments_; }
+  const Attachments& attachments() const { return attachments_; }
   // From now on lines go to `log` (owned now; -1: dropped) at `offset`.
   void SetLog(Slot& slot, Held& held, int log, uint64_t offset, uint32_t generation);
 
@@ -47,6 +54,9 @@ class LogPump {
   void GiveBack(uint32_t stream, Slot& slot, Held& held, bool idle);
   void EndStream(uint32_t stream, Slot& slot, Held& held);
   void Watch(uint32_t index, uint32_t stream, Held& held);
+  void Pause(uint32_t stream, Held& held);
+
+  Attachments attachments_;
 
   int epoll_ = -1;
   int null_ = -1;

@@ -21,10 +21,12 @@ ExtraFds ExtraOf(RequestType type) {
   if (type == RequestType::kHello) return {0, 1};
   if (type == RequestType::kLaunch) return {1, 1 + kMaxPlanFds};
   if (type == RequestType::kSetLog) return {0, 1};
+  if (type == RequestType::kAttach) return {1, 1};
   return {0, 0};
 }
 
 uint32_t AllowedRoles(const Request& request) {
+  if (request.type == RequestType::kAttach) return Bit(kRoleStdout) | Bit(kRoleStderr);
   const bool gives_fds = request.type == RequestType::kHoldPod ||
                          request.type == RequestType::kLaunch ||
                          request.type == RequestType::kAdopt;
@@ -76,7 +78,7 @@ int CheckRequest(const void* data, size_t size, size_t fd_count, Request* out, s
   memcpy(out, data, sizeof(Request));
   if (out->magic != kMagic) return EBADMSG;
   if (out->major != kMajor) return EPROTONOSUPPORT;
-  if (out->type < RequestType::kHello || out->type > RequestType::kAdoptDone) return ENOSYS;
+  if (out->type < RequestType::kHello || out->type > RequestType::kCloseStdin) return ENOSYS;
   if (!NumbersFit(*out) || !KindFits(*out)) return EINVAL;
   if (NamesASlot(out->type) && !IsValidId(out->id)) return EINVAL;
   if ((out->role_mask & ~AllowedRoles(*out)) != 0) return EINVAL;

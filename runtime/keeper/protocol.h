@@ -12,7 +12,7 @@ namespace crisp::keeper {
 inline constexpr uint32_t kMagic = 0x4b505243;  // "CRPK"
 // A keeper outlives daemon upgrades: it refuses an unknown major, ignores the minor.
 inline constexpr uint16_t kMajor = 1;
-inline constexpr uint16_t kMinor = 0;
+inline constexpr uint16_t kMinor = 1;
 
 inline constexpr uint32_t kSlots = 4096;
 inline constexpr size_t kIdSize = 72;  // 64 hex digits, NUL, rounded up
@@ -58,6 +58,11 @@ enum class RequestType : uint16_t {
   kGet,        // reply: the next used slot from `slot` on, with its fds
   kAdopt,      // to a new keeper: all of a slot's fds
   kAdoptDone,  // what was not adopted is freed
+  // Since minor 1; an older keeper answers ENOSYS.
+  // Write ends as kRoleStdout, kRoleStderr (a tty: stdout), then one that is held as long as those
+  // are fed; deadline_ms: patience with a client that does not read.
+  kAttach,
+  kCloseStdin,  // of a container without a terminal
 };
 
 struct Request {
