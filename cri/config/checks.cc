@@ -57,6 +57,17 @@ std::string CheckAddress(absl::string_view text) {
   return "";
 }
 
+std::string CheckStreamAddress(absl::string_view text) {
+  if (absl::EndsWith(text, ":0")) return CheckAddress(absl::StrCat(text, "1"));
+  return CheckAddress(text);
+}
+
+std::string CheckOnDisconnect(absl::string_view text) {
+  for (const char* policy : {"hangup", "kill", "leave"})
+    if (text == policy) return "";
+  return "must be hangup, kill or leave";
+}
+
 std::string CheckLogLevel(absl::string_view text) {
   for (const char* level : {"debug", "info", "warning", "error"})
     if (text == level) return "";

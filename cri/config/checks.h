@@ -10,6 +10,8 @@ namespace crisp {
 std::string CheckPath(absl::string_view text);    // absolute, no "..", no control characters
 std::string CheckSocket(absl::string_view text);  // a path of at most 107 bytes
 std::string CheckAddress(absl::string_view text);
+std::string CheckStreamAddress(absl::string_view text);  // port 0 is any
+std::string CheckOnDisconnect(absl::string_view text);
 std::string CheckLogLevel(absl::string_view text);
 std::string CheckCgroupDriver(absl::string_view text);
 std::string CheckWord(absl::string_view text);  // printable, no spaces

@@ -36,6 +36,13 @@ struct ExecConfig {
   int64_t drain_ms = 100;
 };
 
+struct StreamingConfig {
+  std::string address = "127.0.0.1:0";
+  std::string on_disconnect = "hangup";
+  int64_t hangup_grace_ms = 2000;
+  int64_t attach_wait_ms = 2000;
+};
+
 struct DebugConfig {
   std::vector<std::string> kernel_features_off;
 };
@@ -55,6 +62,7 @@ struct Config {
   NetworkConfig network;
   LogConfig log;
   ExecConfig exec;
+  StreamingConfig streaming;
   DebugConfig debug;
   std::map<std::string, RegistryConfig> registries;  // by host, "docker.io", "127.0.0.1:5000"
 

@@ -1,6 +1,7 @@
 // ExecSync: a command in a running container, its output and exit code; probes and hooks live on
 // it.
 #include "absl/time/clock.h"
+#include "cri/service/running_container.h"
 #include "cri/service/runtime_service.h"
 
 namespace crisp::cri {
@@ -31,43 +32,24 @@ void TrimToReply(runtime::ExecOutput* output) {
 
 Status RuntimeService::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSyncResponse* response,
                                 CallContext& call) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<Container> container,
-                   parts_.pods->FindContainer(request.container_id()));
-  ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(container->pod_id));
-  call.set_object(container->id);
+  ASSIGN_OR_RETURN(const RunningContainer running,
+                   FindRunning(*parts_.pods, request.container_id(), "exec in"));
+  const Container& container = *running.container;
+  call.set_object(container.id);
   if (request.cmd().empty()) return InvalidField("cmd", "", "must not be empty");
   ASSIGN_OR_RETURN(const int timeout_ms, TimeoutMs(request.timeout(), call.deadline()));
-
-  std::shared_ptr<UniqueFd> pidfd;
-  std::shared_ptr<runtime::Cgroup> cgroup;
-  {
-    std::lock_guard<std::mutex> lock(container->mu);
-    if (container->state != ContainerState::kRunning) {
-      return absl::FailedPreconditionError(absl::StrCat("exec in container ", container->id,
-                                                        ": it is ", Name(container->state),
-                                                        ", not running"));
-    }
-    pidfd = container->pidfd;
-    cgroup = container->cgroup;
-  }
-  std::shared_ptr<const runtime::PodSandbox> sandbox;
-  {
-    std::lock_guard<std::mutex> lock(pod->mu);
-    sandbox = pod->sandbox;
-  }
-  if (!sandbox)
-    return absl::FailedPreconditionError(absl::StrCat("pod sandbox ", pod->id, " is stopped"));
 
   runtime::ExecSpec exec;
   exec.args.assign(request.cmd().begin(), request.cmd().end());
   exec.timeout_ms = timeout_ms;
   exec.output_cap = kReplyCap;
   exec.drain_ms = options_.exec_drain_ms;
-  StatusOr<runtime::ExecOutput> output = runtime::ExecInContainer(
-      *container->spec, container->identity, pidfd->get(), *cgroup, *sandbox, parts_.runtime, exec);
+  StatusOr<runtime::ExecOutput> output =
+      runtime::ExecInContainer(*container.spec, container.identity, running.pidfd->get(),
+                               *running.cgroup, *running.sandbox, parts_.runtime, exec);
   call.stages().Mark("exec");
   if (!output.ok())
-    return Annotate(LaunchError(output.status()), "exec in container ", container->id);
+    return Annotate(LaunchError(output.status()), "exec in container ", container.id);
   TrimToReply(&*output);
   response->set_stdout(std::move(output->out));
   response->set_stderr(std::move(output->err));

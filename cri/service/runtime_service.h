@@ -81,6 +81,12 @@ class RuntimeService : public RuntimeHandler {
   Status ReopenContainerLog(const v1::ReopenContainerLogRequest&, v1::ReopenContainerLogResponse*,
                             CallContext&) override;
 
+  // streams.cc
+  Status Exec(const v1::ExecRequest&, v1::ExecResponse*, CallContext&) override;
+  Status Attach(const v1::AttachRequest&, v1::AttachResponse*, CallContext&) override;
+  Status PortForward(const v1::PortForwardRequest&, v1::PortForwardResponse*,
+                     CallContext&) override;
+
   // container_exit.cc: a process that the keeper launched has ended. Called on the exit board's
   // thread. False: the id is no container (an exec).
   bool OnExit(const keeper::ExitEvent& event);

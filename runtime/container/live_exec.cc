@@ -57,7 +57,7 @@ StatusOr<std::unique_ptr<LiveExec>> LiveExec::Start(const ContainerSpec& spec,
 
 LiveExec::~LiveExec() {
   if (!pidfd_.valid()) return;
-  if (!Ended()) Kill();
+  if (!left_ && !Ended()) Kill();
   context_.keeper->Drop(id_);
 }
 

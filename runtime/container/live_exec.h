@@ -46,6 +46,8 @@ class LiveExec {
   // `grace`, all that it started is killed; what survived the signal of a program that ended (as
   // nohup does) is left alone.
   void HangUp(std::chrono::milliseconds grace);
+  // It may live on without us.
+  void Leave() { left_ = true; }
 
  private:
   LiveExec(std::string id, std::shared_ptr<Cgroup> cgroup, ExecCgroup group,
@@ -60,6 +62,7 @@ class LiveExec {
   const ExecCgroup group_;
   const RuntimeContext context_;
   UniqueFd pidfd_;
+  bool left_ = false;
 };
 
 // Window size of a terminal; 0 leaves that side alone.
