@@ -16,8 +16,15 @@
 #include "cri/pods/records.pb.h"
 #include "runtime/container/container_runtime.h"
 #include "runtime/sandbox/pod_sandbox.h"
+#include "runtime/stats/sources.h"
 
 namespace crisp::cri {
+
+// Encoded CRI messages of what never changes of an object, made when somebody first asks
+// (cri/service/encoded_objects.h). Guarded by the object's lock.
+struct EncodedParts {
+  std::string list_item, status, stats_head;
+};
 
 struct Container {
   // Fixed at creation.
@@ -45,6 +52,8 @@ struct Container {
   bool stop_sent = false;
   std::optional<keeper::ExitEvent> early_exit;  // came while Starting
   std::shared_ptr<void> image_pin;
+  std::shared_ptr<runtime::ContainerSource> stats;  // while Running, once somebody has asked
+  mutable EncodedParts encoded;
 };
 
 struct Pod {
@@ -61,6 +70,8 @@ struct Pod {
   bool stop_running = false;                           // Stopping: a call is at it; others join
   std::shared_ptr<const runtime::PodSandbox> sandbox;  // null once stopped
   std::vector<std::shared_ptr<Container>> containers;
+  std::shared_ptr<runtime::PodSource> stats;  // while Ready, once somebody has asked
+  mutable EncodedParts encoded;
 };
 
 // The names that make a retry recognisable.

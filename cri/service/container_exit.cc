@@ -46,6 +46,7 @@ bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
   container.reason = ReasonOf(event, oom_killed);
   container.pidfd = nullptr;
   container.stdin_write.Reset();
+  container.stats = nullptr;
   container.early_exit.reset();
   container.state = ContainerState::kExited;
   const Status recorded = parts_.journal->Append(RecordOf(container));

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "cri/service/stream_batches.h"
 #include "runtime/base/json.h"
 #include "runtime/base/stages.h"
 
@@ -64,6 +65,18 @@ Status ImageAdapter::ListImages(const v1::ListImagesRequest& request,
   ASSIGN_OR_RETURN(const auto info, images_->Find(wanted));
   if (info) *response->add_images() = CriImage(*info);
   return absl::OkStatus();
+}
+
+Status ImageAdapter::StreamImages(const v1::StreamImagesRequest& request,
+                                  StreamWriter<v1::StreamImagesResponse>& writer,
+                                  CallContext& call) {
+  v1::ListImagesRequest list;
+  *list.mutable_filter() = request.filter();
+  v1::ListImagesResponse all;
+  RETURN_IF_ERROR(ListImages(list, &all, call));
+  std::vector<std::string> items;
+  for (const v1::Image& image : all.images()) items.push_back(image.SerializeAsString());
+  return WriteBatches(v1::StreamImagesResponse::kImagesFieldNumber, std::move(items), writer);
 }
 
 Status ImageAdapter::ImageStatus(const v1::ImageStatusRequest& request,

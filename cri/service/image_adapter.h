@@ -11,6 +11,8 @@ class ImageAdapter : public ImageHandler {
   explicit ImageAdapter(image::ImageService* images) : images_(images) {}
 
   Status ListImages(const v1::ListImagesRequest&, v1::ListImagesResponse*, CallContext&) override;
+  Status StreamImages(const v1::StreamImagesRequest&, StreamWriter<v1::StreamImagesResponse>&,
+                      CallContext&) override;
   Status ImageStatus(const v1::ImageStatusRequest&, v1::ImageStatusResponse*,
                      CallContext&) override;
   Status PullImage(const v1::PullImageRequest&, v1::PullImageResponse*, CallContext&) override;

@@ -13,6 +13,7 @@
 #include "cri/pods/janitor.h"
 #include "cri/pods/journal.h"
 #include "cri/pods/pod_store.h"
+#include "cri/service/stats_reader.h"
 #include "cri/streaming/urls.h"
 #include "imageservice/image_service.h"
 
@@ -42,7 +43,10 @@ struct ServiceParts {
 class RuntimeService : public RuntimeHandler {
  public:
   RuntimeService(ServiceOptions options, ServiceParts parts)
-      : options_(std::move(options)), parts_(parts) {}
+      : options_(std::move(options)),
+        parts_(parts),
+        // ImageFsInfo gives the same mount point.
+        stats_(parts_.runtime.containers_dir, options_.root_dir + "/images") {}
 
   // node.cc
   Status Version(const v1::VersionRequest&, v1::VersionResponse*, CallContext&) override;
@@ -62,6 +66,8 @@ class RuntimeService : public RuntimeHandler {
                           CallContext&) override;
   Status ListPodSandbox(const v1::ListPodSandboxRequest&, v1::ListPodSandboxResponse*,
                         CallContext&) override;
+  Status StreamPodSandboxes(const v1::StreamPodSandboxesRequest&,
+                            StreamWriter<v1::StreamPodSandboxesResponse>&, CallContext&) override;
   // container_create.cc, container_start.cc, container_stop.cc, container_remove.cc,
   // container_query.cc
   Status CreateContainer(const v1::CreateContainerRequest&, v1::CreateContainerResponse*,
@@ -76,6 +82,23 @@ class RuntimeService : public RuntimeHandler {
                          CallContext&) override;
   Status ListContainers(const v1::ListContainersRequest&, v1::ListContainersResponse*,
                         CallContext&) override;
+  Status StreamContainers(const v1::StreamContainersRequest&,
+                          StreamWriter<v1::StreamContainersResponse>&, CallContext&) override;
+  // stats_container.cc, stats_pod.cc
+  Status ContainerStats(const v1::ContainerStatsRequest&, v1::ContainerStatsResponse*,
+                        CallContext&) override;
+  Status ListContainerStats(const v1::ListContainerStatsRequest&, v1::ListContainerStatsResponse*,
+                            CallContext&) override;
+  Status StreamContainerStats(const v1::StreamContainerStatsRequest&,
+                              StreamWriter<v1::StreamContainerStatsResponse>&,
+                              CallContext&) override;
+  Status PodSandboxStats(const v1::PodSandboxStatsRequest&, v1::PodSandboxStatsResponse*,
+                         CallContext&) override;
+  Status ListPodSandboxStats(const v1::ListPodSandboxStatsRequest&,
+                             v1::ListPodSandboxStatsResponse*, CallContext&) override;
+  Status StreamPodSandboxStats(const v1::StreamPodSandboxStatsRequest&,
+                               StreamWriter<v1::StreamPodSandboxStatsResponse>&,
+                               CallContext&) override;
   // container_exec.cc, container_log.cc
   Status ExecSync(const v1::ExecSyncRequest&, v1::ExecSyncResponse*, CallContext&) override;
   Status ReopenContainerLog(const v1::ReopenContainerLogRequest&, v1::ReopenContainerLogResponse*,
@@ -103,6 +126,7 @@ class RuntimeService : public RuntimeHandler {
 
   ServiceOptions options_;
   ServiceParts parts_;
+  StatsReader stats_;
 };
 
 // container_start.cc: a program or path missing inside the container is not "container not found",

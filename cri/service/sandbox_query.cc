@@ -1,8 +1,10 @@
-// PodSandboxStatus and ListPodSandbox: from memory, they wait for nothing.
+// PodSandboxStatus, ListPodSandbox, StreamPodSandboxes: from memory, they wait for nothing.
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "cri/service/encoded_objects.h"
 #include "cri/service/runtime_service.h"
+#include "cri/service/stream_batches.h"
 #include "runtime/base/json.h"
 
 namespace crisp::cri {
@@ -33,6 +35,16 @@ bool Matches(const Pod& pod, const v1::PodSandboxFilter& filter) {
   if (!filter.id().empty() && !absl::StartsWith(pod.id, filter.id())) return false;
   if (filter.has_state() && CriState(pod.state) != filter.state().state()) return false;
   return LabelsMatch(pod.config.labels(), filter.label_selector());
+}
+
+std::vector<std::string> ListItems(const PodStore& pods, const v1::PodSandboxFilter& filter) {
+  std::vector<std::string> items;
+  for (const auto& pod : pods.Pods()) {
+    std::lock_guard<std::mutex> lock(pod->mu);
+    if (pod->state != PodState::kRemoving && Matches(*pod, filter))
+      items.push_back(EncodedListItem(*pod));
+  }
+  return items;
 }
 
 std::string InfoJson(const Pod& pod) {
@@ -87,19 +99,16 @@ Status RuntimeService::PodSandboxStatus(const v1::PodSandboxStatusRequest& reque
 
 Status RuntimeService::ListPodSandbox(const v1::ListPodSandboxRequest& request,
                                       v1::ListPodSandboxResponse* response, CallContext&) {
-  for (const auto& pod : parts_.pods->Pods()) {
-    std::lock_guard<std::mutex> lock(pod->mu);
-    if (pod->state == PodState::kRemoving || !Matches(*pod, request.filter())) continue;
-    v1::PodSandbox* item = response->add_items();
-    item->set_id(pod->id);
-    *item->mutable_metadata() = pod->config.metadata();
-    item->set_state(CriState(pod->state));
-    item->set_created_at(pod->created_at);
-    *item->mutable_labels() = pod->config.labels();
-    *item->mutable_annotations() = pod->config.annotations();
-    item->set_runtime_handler(pod->runtime_handler);
-  }
+  for (std::string& item : ListItems(*parts_.pods, request.filter()))
+    AppendEncoded(response, v1::ListPodSandboxResponse::kItemsFieldNumber, std::move(item));
   return absl::OkStatus();
+}
+
+Status RuntimeService::StreamPodSandboxes(const v1::StreamPodSandboxesRequest& request,
+                                          StreamWriter<v1::StreamPodSandboxesResponse>& writer,
+                                          CallContext&) {
+  return WriteBatches(v1::StreamPodSandboxesResponse::kPodSandboxesFieldNumber,
+                      ListItems(*parts_.pods, request.filter()), writer);
 }
 
 }  // namespace crisp::cri

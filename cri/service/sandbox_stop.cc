@@ -73,6 +73,7 @@ Status RuntimeService::StopPodSandbox(const v1::StopPodSandboxRequest& request,
   pod.changed.notify_all();
   RETURN_IF_ERROR(killed);
   pod.sandbox = nullptr;
+  pod.stats = nullptr;
   parts_.runtime.keeper->Drop(pod.id);
   (void)runtime::RemovePodSandboxFiles(pod.id, options_.state_dir);
   pod.state = PodState::kNotReady;

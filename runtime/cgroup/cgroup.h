@@ -66,6 +66,12 @@ class Cgroup {
   // oom_kill).
   virtual StatusOr<uint64_t> OomKills() const = 0;
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
+  // Whether this controller is mounted as v1: then it is there that its files are.
+  virtual bool IsV1(const std::string& controller) const = 0;
+  // Opens a file of this cgroup (`parent`: of the one above) for reading: `v1_file` where the
+  // controller is mounted as v1, else `v2_file` of the v2 tree. NOT_FOUND where there is none.
+  virtual StatusOr<UniqueFd> OpenFile(const std::string& controller, const std::string& v1_file,
+                                      const std::string& v2_file, bool parent) const = 0;
   // Closes the held fds and removes the directories, children first; EBUSY is retried by the caller
   // (janitor).
   virtual Status Remove() = 0;

@@ -110,6 +110,18 @@ StatusOr<std::vector<pid_t>> Group::Pids() const {
   return PidsOf(v2 ? *state_->v2 : *state_->tracking, path_);
 }
 
+StatusOr<UniqueFd> Group::OpenFile(const std::string& controller, const std::string& v1_file,
+                                   const std::string& v2_file, bool parent) const {
+  const bool v1 = IsV1(controller);
+  const Hierarchy* h = v1 ? state_->ForController(controller) : state_->v2;
+  const std::string& file = v1 ? v1_file : v2_file;
+  if (!h || file.empty()) return absl::NotFoundError(absl::StrCat("no file for ", controller));
+  const std::string path = Below(parent ? ParentOf(path_) : path_, file);
+  UniqueFd fd(openat(h->root.get(), path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  return ErrnoStatus(errno, "open ", h->mount_point, "/", path);
+}
+
 Status Group::Remove() {
   ReleaseTaskFds();
   v2_dir_.Reset();

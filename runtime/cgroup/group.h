@@ -27,6 +27,11 @@ class Group : public Cgroup {
   StatusOr<bool> Populated() const override;
   StatusOr<uint64_t> OomKills() const override;
   StatusOr<std::vector<pid_t>> Pids() const override;
+  bool IsV1(const std::string& controller) const override {
+    return state_->KindOf(controller) == ControllerKind::kV1;
+  }
+  StatusOr<UniqueFd> OpenFile(const std::string& controller, const std::string& v1_file,
+                              const std::string& v2_file, bool parent) const override;
   Status Remove() override;
 
  private:

@@ -15,6 +15,7 @@ RULES = [
     ("runtime/seccomp/", ["runtime/sys/", "runtime/base/"]),
     ("runtime/security/", ["runtime/sys/", "runtime/base/"]),
     ("runtime/sandbox/", ["runtime/sys/", "runtime/base/"]),
+    ("runtime/stats/", ["runtime/sys/", "runtime/base/", "runtime/cgroup/"]),
     ("runtime/container/", ["runtime/sys/", "runtime/base/", "runtime/cgroup/", "runtime/seccomp/", "runtime/security/",
                             "runtime/sandbox/", "runtime/keeper/client", "runtime/init/"]),
     ("imageservice/", ["runtime/sys/", "runtime/base/"]),
