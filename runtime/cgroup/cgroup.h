@@ -12,6 +12,7 @@
 
 #include "runtime/base/kernel_features.h"
 #include "runtime/base/status.h"
+#include "runtime/cgroup/task_files.h"
 #include "runtime/sys/fd.h"
 
 namespace crisp::runtime {
@@ -48,12 +49,9 @@ class Cgroup {
   // O_PATH fd of the directory in the v2 tree for CLONE_INTO_CGROUP, or -1 where no v2 tree is
   // mounted.
   virtual int v2_fd() const = 0;
-  // Open `tasks` files of the v1 hierarchies (O_WRONLY): the launched child writes "0" to each.
-  // Empty on pure v2. Borrowed: valid until ReleaseTaskFds, Remove or the end of this object. -1
-  // where the file is missing: the launch must fail.
-  virtual std::vector<int> v1_task_fds() const = 0;
-  // Closes what v1_task_fds opened (nine fds a container): after a launch.
-  virtual void ReleaseTaskFds() = 0;
+  // The `tasks` files of the v1 hierarchies; none on pure v2. NOT_FOUND where a hierarchy lacks the
+  // cgroup: the process would run outside of its limits.
+  virtual StatusOr<std::shared_ptr<const TaskFiles>> OpenTasks() const = 0;
   // All-or-nothing: on failure the values written so far are put back.
   virtual Status SetLimits(const CgroupLimits& limits) = 0;
   virtual Status SetDevices(const std::vector<DeviceRule>& allow) = 0;

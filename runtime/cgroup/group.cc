@@ -30,6 +30,20 @@ StatusOr<uint64_t> Counter(absl::string_view text, absl::string_view name) {
   return absl::NotFoundError(absl::StrCat("no counter ", name));
 }
 
+StatusOr<std::shared_ptr<const TaskFiles>> OpenTaskFiles(const HostState& state,
+                                                         const std::string& path) {
+  auto tasks = std::make_shared<TaskFiles>();
+  for (const Hierarchy& h : state.hierarchies) {
+    if (h.v2) continue;
+    tasks->files.emplace_back(
+        openat(h.root.get(), Below(path, "tasks").c_str(), O_WRONLY | O_CLOEXEC));
+    if (!tasks->files.back().valid()) {
+      return ErrnoStatus(errno, "open cgroup ", h.mount_point, path);
+    }
+  }
+  return tasks;
+}
+
 }  // namespace
 
 Group::Group(std::shared_ptr<HostState> state, std::string path)
@@ -44,24 +58,15 @@ Status Group::Attach() {
   return ErrnoStatus(errno, "open cgroup ", state_->v2->mount_point, path_);
 }
 
-std::vector<int> Group::v1_task_fds() const {
+StatusOr<std::shared_ptr<const TaskFiles>> Group::OpenTasks() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (tasks_.empty()) {
-    for (const Hierarchy& h : state_->hierarchies) {
-      if (h.v2) continue;
-      tasks_.emplace_back(
-          openat(h.root.get(), Below(path_, "tasks").c_str(), O_WRONLY | O_CLOEXEC));
-      // A missing one stays -1 in the list, so that the launch fails instead of running outside.
-    }
+  std::shared_ptr<const TaskFiles> tasks = tasks_.lock();
+  if (!tasks) {
+    ASSIGN_OR_RETURN(tasks, OpenTaskFiles(*state_, path_));
+    tasks_ = tasks;
   }
-  std::vector<int> fds;
-  for (const UniqueFd& fd : tasks_) fds.push_back(fd.get());
-  return fds;
-}
-
-void Group::ReleaseTaskFds() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  tasks_.clear();
+  state_->recent_tasks.Use(tasks);
+  return tasks;
 }
 
 Status Group::SetLimits(const CgroupLimits& limits) {
@@ -123,7 +128,7 @@ StatusOr<UniqueFd> Group::OpenFile(const std::string& controller, const std::str
 }
 
 Status Group::Remove() {
-  ReleaseTaskFds();
+  state_->recent_tasks.Forget(tasks_.lock());
   v2_dir_.Reset();
   Status first;
   for (const Hierarchy& h : state_->hierarchies) first.Update(RemoveSubtree(h, path_));

@@ -19,8 +19,7 @@ class Group : public Cgroup {
 
   const std::string& path() const override { return path_; }
   int v2_fd() const override { return v2_dir_.get(); }
-  std::vector<int> v1_task_fds() const override;
-  void ReleaseTaskFds() override;
+  StatusOr<std::shared_ptr<const TaskFiles>> OpenTasks() const override;
   Status SetLimits(const CgroupLimits& limits) override;
   Status SetDevices(const std::vector<DeviceRule>& allow) override;
   Status Kill(int timeout_ms) override;
@@ -39,7 +38,7 @@ class Group : public Cgroup {
   const std::string path_;
   UniqueFd v2_dir_;
   mutable std::mutex mutex_;
-  mutable std::vector<UniqueFd> tasks_;  // opened at the first use
+  mutable std::weak_ptr<const TaskFiles> tasks_;  // while somebody or recent_tasks holds them
 };
 
 }  // namespace crisp::runtime

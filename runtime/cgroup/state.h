@@ -11,6 +11,7 @@
 #include "runtime/cgroup/cgroup.h"
 #include "runtime/cgroup/hierarchy.h"
 #include "runtime/cgroup/limits.h"
+#include "runtime/cgroup/task_files.h"
 
 namespace crisp::runtime {
 
@@ -25,6 +26,8 @@ struct HostState {
   std::shared_mutex parents_mutex;
   std::mutex made_mutex;
   std::set<std::string> made;  // parents that we made, so that we may remove them
+
+  RecentTaskFiles recent_tasks;
 
   // v1 wins where a controller is mounted there; nullptr = absent.
   const Hierarchy* ForController(const std::string& name) const {

@@ -3,7 +3,6 @@
 #include <poll.h>
 
 #include "runtime/container/launch_plan.h"
-#include "runtime/container/task_fds.h"
 #include "runtime/sys/clone.h"
 
 namespace crisp::runtime {
@@ -33,9 +32,9 @@ StatusOr<keeper::LaunchResult> LaunchExec(const ContainerSpec& spec, const Ident
                                           const Stdio& stdio, const std::string& id,
                                           const RuntimeContext& context,
                                           const std::vector<std::string>& args) {
-  ASSIGN_OR_RETURN(const TaskFds tasks, TaskFds::Open(cgroup));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const TaskFiles> tasks, cgroup.OpenTasks());
   ASSIGN_OR_RETURN(LaunchPlan plan,
-                   MakeExecPlan(spec, identity, pidfd, group.fd(), tasks.fds(), stdio, args));
+                   MakeExecPlan(spec, identity, pidfd, group.fd(), tasks->fds(), stdio, args));
   keeper::ExecRequest request;
   request.id = id;
   request.container_id = spec.id;

@@ -216,6 +216,7 @@ StatusOr<LaunchPlan> MakeExecPlan(const ContainerSpec& spec, const Identity& ide
   LaunchPlan result;
   FillProcess(spec, identity, stdio, args, &plan);
   if (FilterBeforeEntry(spec)) plan.head().flags |= init::kPlanFilterBeforeEntry;
+  if (spec.pid == NamespaceMode::kNode) plan.head().flags |= init::kPlanSeen;
   plan.head().cgroup_v2 = plan.Fd(cgroup_v2);
   plan.head().container = plan.Fd(pidfd);
   FillTasks(v1_tasks, &plan);

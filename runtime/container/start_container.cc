@@ -3,7 +3,6 @@
 #include "runtime/container/bind_mount.h"
 #include "runtime/container/container_runtime.h"
 #include "runtime/container/launch_plan.h"
-#include "runtime/container/task_fds.h"
 
 namespace crisp::runtime {
 namespace {
@@ -61,8 +60,8 @@ StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const Pod
   Pending processes([&] { (void)prepared.cgroup->Kill(kKillTimeoutMs); });
   RETURN_IF_ERROR(RefreshPropagated(&prepared));
   ASSIGN_OR_RETURN(Stdio stdio, MakeStdio(prepared));
-  ASSIGN_OR_RETURN(const TaskFds tasks, TaskFds::Open(*prepared.cgroup));
-  ASSIGN_OR_RETURN(LaunchPlan plan, MakeStartPlan(prepared, pod, tasks.fds(), stdio));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const TaskFiles> tasks, prepared.cgroup->OpenTasks());
+  ASSIGN_OR_RETURN(LaunchPlan plan, MakeStartPlan(prepared, pod, tasks->fds(), stdio));
   ASSIGN_OR_RETURN(keeper::LaunchResult launched,
                    context.keeper->Launch(MakeRequest(prepared, plan, stdio, options)));
   processes.Commit();

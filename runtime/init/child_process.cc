@@ -74,19 +74,9 @@ int ConnectStdio(Child& child) {
 
 int CloseOnExec(Child&) { return ErrnoIf(syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC)); }
 
-// CLONE_CLEAR_SIGHAND reset handlers; ignored signals are inherited over execve and must not be.
+// The mask only: CLONE_CLEAR_SIGHAND reset the handlers, and the keeper ignores nothing
+// (keeper_main.cc), which a child would inherit over execve.
 int ResetSignals(Child&) {
-  struct {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)();
-    uint64_t mask;
-  } standard{};
-  for (int sig = 1; sig < NSIG; ++sig) {
-    if (sig != SIGKILL && sig != SIGSTOP) {
-      syscall(SYS_rt_sigaction, sig, &standard, nullptr, sizeof(uint64_t));
-    }
-  }
   const uint64_t none = 0;
   return ErrnoIf(syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof(none)));
 }

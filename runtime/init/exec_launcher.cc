@@ -1,7 +1,8 @@
-// Exec: launcher -> stub (own memory, our pid namespace) -> process in the container, our child.
+// Exec: launcher -> stub (our pid namespace) -> process in the container (own memory), our child.
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "runtime/init/clone_on_stack.h"
 #include "runtime/init/exec_init.h"
 #include "runtime/init/launch_guard.h"
 #include "runtime/init/launch_memory.h"
@@ -39,16 +40,33 @@ struct Channel {
   }
 };
 
-pid_t CloneStub(const Child& child, std::atomic<int>* pidfd) {
+struct Stub {
+  Child* child;
+  ExecShared* shared;
+};
+
+void RunStub(void* argument) {
+  const Stub& stub = *static_cast<Stub*>(argument);
+  RunExecStub(*stub.child, stub.shared);
+}
+
+// With our memory, so that the one copy of it is the new process's: nobody in the container sees
+// the stub (R4), CLONE_VFORK keeps this thread off the stack. Where the container does see our pid
+// namespace (kPlanSeen) with a copy.
+long CloneStub(Stub* stub, const LaunchMemory& memory, std::atomic<int>* pidfd) {
+  const Child& child = *stub->child;
   sys::CloneArgs args{};
   args.flags = CLONE_PIDFD | kClearSighand;
   args.pidfd = reinterpret_cast<uint64_t>(pidfd);
   args.exit_signal = SIGCHLD;
+  args.stack = reinterpret_cast<uint64_t>(memory.stack());
+  args.stack_size = LaunchMemory::kStackSize;
+  if (!child.plan.Has(kPlanSeen)) args.flags |= CLONE_VM | CLONE_VFORK;
   if (child.head().cgroup_v2 != kNoFd) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(child.Fd(child.head().cgroup_v2));
   }
-  return sys::Clone3(args);
+  return CloneOnStack(&args, RunStub, stub);
 }
 
 // True if the stub was killed: the deadline has passed.
@@ -118,11 +136,12 @@ LaunchOutcome LaunchExec(const void* plan, size_t size, const int* fds, size_t f
   child.pipe = channel.write_end;
 
   const BlockedSignals blocked;
+  const DumpableKept dumpable;
   LaunchWatch unwatched;
   if (watch == nullptr) watch = &unwatched;
-  const pid_t stub = CloneStub(child, &watch->pidfd);
-  if (stub == 0) RunExecStub(child, channel.shared);
-  if (stub < 0) return Failed(Step::kClone, errno, "");
+  Stub stub{&child, channel.shared};
+  const long pid = CloneStub(&stub, memory, &watch->pidfd);
+  if (pid < 0) return Failed(Step::kClone, static_cast<int>(-pid), "");
   channel.CloseWriteEnd();
   return Finish(channel, watch);
 }

@@ -37,6 +37,9 @@ enum PlanFlag : uint32_t {
   // Exec: seccomp before the fork into the pid namespace, because somebody there may ptrace
   // (exec_init.cc).
   kPlanFilterBeforeEntry = 1u << 9,
+  // Exec: processes of the container see the stub, because they live in its pid namespace or in a
+  // user namespace that owns its memory: it gets memory of its own (R4).
+  kPlanSeen = 1u << 10,
 };
 
 struct PlanMount {

@@ -75,8 +75,10 @@ void HardenSelf() {
   close(score);
 }
 
-// Blocked, not ignored: a plan resets the mask, but an ignored signal would survive its execve.
+// Blocked, not ignored: a launch resets the mask, but an ignored signal would survive its execve.
+// What our starter ignored is inherited: put back once here, not in each launch.
 void BlockSignals() {
+  for (int sig = 1; sig < NSIG; ++sig) signal(sig, SIG_DFL);
   sigset_t all;
   sigfillset(&all);
   for (const int sig : {SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, sig);

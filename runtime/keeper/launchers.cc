@@ -36,7 +36,7 @@ struct Plan {
   ~Plan() {
     if (data != MAP_FAILED) munmap(data, size);
   }
-  int Map(int fd) {
+  int Map(int fd, bool forked) {
     struct stat info;
     if (fstat(fd, &info) != 0) return errno;
     const int seals = fcntl(fd, F_GET_SEALS);
@@ -44,7 +44,9 @@ struct Plan {
     if (info.st_size <= 0 || info.st_size > static_cast<off_t>(kMaxPlanSize)) return EFBIG;
     size = static_cast<size_t>(info.st_size);
     data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-    return data == MAP_FAILED ? errno : 0;
+    if (data == MAP_FAILED) return errno;
+    // Another launcher's exec must not copy the environment of this container.
+    return forked || madvise(data, size, MADV_DONTFORK) == 0 ? 0 : errno;
   }
 };
 
@@ -141,7 +143,7 @@ void LauncherPool::Serve(Launcher& launcher) {
 void LauncherPool::RunJob(Launcher& launcher, Kind kind, int* fds, size_t fd_count) {
   init::LaunchOutcome outcome;
   Plan plan;
-  outcome.err = plan.Map(fds[0]);
+  outcome.err = plan.Map(fds[0], kind == Kind::kExec);
   if (outcome.err == 0) {
     const auto launch = kind == Kind::kExec ? functions.exec : functions.container;
     outcome = launch(plan.data, plan.size, fds + 1, fd_count - 1, &launcher.watch);

@@ -71,6 +71,9 @@ int LogPump::Init(int epoll) {
   epoll_ = epoll;
   attachments_.Init(epoll);
   null_ = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  // Output of other containers: not in the copy of our memory that an exec's process starts with.
+  madvise(window_bytes, sizeof(window_bytes), MADV_DONTFORK);
+  madvise(line_bytes, sizeof(line_bytes), MADV_DONTFORK);
   return null_ >= 0 ? 0 : errno;
 }
 

@@ -92,8 +92,10 @@ TEST_P(GroupTest, MadeInEveryHierarchyAndRemoved) {
         << h.mount_point;
   }
   EXPECT_EQ(group->v2_fd() >= 0, host_->mode() != CgroupMode::kV1);
-  EXPECT_EQ(group->v1_task_fds().empty(), V2());
-  for (const int fd : group->v1_task_fds()) EXPECT_GE(fd, 0);
+  const auto tasks = group->OpenTasks();
+  ASSERT_TRUE(tasks.ok()) << tasks.status();
+  EXPECT_EQ((*tasks)->files.empty(), V2());
+  EXPECT_EQ(*group->OpenTasks(), *tasks) << "kept open for the next launch";
 
   const auto twice = host_->Create(parent_, "c1");
   EXPECT_EQ(twice.status().code(), absl::StatusCode::kAlreadyExists);
@@ -268,7 +270,8 @@ TEST_P(GroupTest, RemoveOfABusyOneFails) {
   ASSERT_NE(group, nullptr);
   const pid_t pid = StartMember(*group, [] { return pause(); });
   ASSERT_GT(pid, 0);
-  EXPECT_EQ(group->v1_task_fds().size(), hierarchies_.size() - (group->v2_fd() >= 0 ? 1u : 0u));
+  EXPECT_EQ((*group->OpenTasks())->files.size(),
+            hierarchies_.size() - (group->v2_fd() >= 0 ? 1u : 0u));
   // The member is surely inside when it is listed in the hierarchy that it joins last.
   EXPECT_TRUE(*group->Populated());
   EXPECT_EQ(ErrnoOf(group->Remove()), EBUSY);

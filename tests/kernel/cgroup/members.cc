@@ -9,7 +9,9 @@
 namespace crisp::runtime {
 
 pid_t StartMember(const Cgroup& group, const std::function<int()>& body) {
-  const std::vector<int> tasks = group.v1_task_fds();
+  const auto files = group.OpenTasks();
+  if (!files.ok()) return -1;
+  const std::vector<int> tasks = (*files)->fds();
   int joined[2];
   if (pipe2(joined, O_CLOEXEC) != 0) return -1;
   sys::CloneArgs args{};

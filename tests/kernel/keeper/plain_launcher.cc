@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,6 +44,7 @@ int Enter() { return 0; }
 LaunchOutcome Launch(const void* plan, size_t size, const int* fds, size_t fd_count,
                      LaunchWatch* watch) {
   LaunchOutcome outcome;
+  madvise(const_cast<void*>(plan), size, MADV_DOFORK);  // this child is forked, a real one is not
   char* argv[kMaxWords + 1] = {};
   char* word = static_cast<char*>(const_cast<void*>(plan));
   char* const end = word + size;
