@@ -59,13 +59,10 @@ Status Group::Attach() {
 }
 
 StatusOr<std::shared_ptr<const TaskFiles>> Group::OpenTasks() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  std::shared_ptr<const TaskFiles> tasks = tasks_.lock();
-  if (!tasks) {
-    ASSIGN_OR_RETURN(tasks, OpenTaskFiles(*state_, path_));
-    tasks_ = tasks;
-  }
-  state_->recent_tasks.Use(tasks);
+  std::shared_ptr<const TaskFiles> tasks = state_->recent_tasks.Find(path_);
+  if (tasks) return tasks;
+  ASSIGN_OR_RETURN(tasks, OpenTaskFiles(*state_, path_));
+  state_->recent_tasks.Add(path_, tasks);
   return tasks;
 }
 
@@ -128,7 +125,7 @@ StatusOr<UniqueFd> Group::OpenFile(const std::string& controller, const std::str
 }
 
 Status Group::Remove() {
-  state_->recent_tasks.Forget(tasks_.lock());
+  state_->recent_tasks.Forget(path_);
   v2_dir_.Reset();
   Status first;
   for (const Hierarchy& h : state_->hierarchies) first.Update(RemoveSubtree(h, path_));

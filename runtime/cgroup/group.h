@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -37,8 +36,6 @@ class Group : public Cgroup {
   const std::shared_ptr<HostState> state_;
   const std::string path_;
   UniqueFd v2_dir_;
-  mutable std::mutex mutex_;
-  mutable std::weak_ptr<const TaskFiles> tasks_;  // while somebody or recent_tasks holds them
 };
 
 }  // namespace crisp::runtime

@@ -4,17 +4,26 @@
 
 namespace crisp::runtime {
 
-void RecentTaskFiles::Use(const std::shared_ptr<const TaskFiles>& files) {
+std::shared_ptr<const TaskFiles> RecentTaskFiles::Find(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!recent_.empty() && recent_.front() == files) return;
-  recent_.erase(std::remove(recent_.begin(), recent_.end(), files), recent_.end());
-  recent_.push_front(files);
-  if (recent_.size() > kMax) recent_.pop_back();
+  const auto entry = std::find_if(recent_.begin(), recent_.end(),
+                                  [&](const Entry& each) { return each.path == path; });
+  if (entry == recent_.end()) return nullptr;
+  std::rotate(entry, entry + 1, recent_.end());
+  return recent_.back().files;
 }
 
-void RecentTaskFiles::Forget(const std::shared_ptr<const TaskFiles>& files) {
+void RecentTaskFiles::Add(const std::string& path, std::shared_ptr<const TaskFiles> files) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  recent_.erase(std::remove(recent_.begin(), recent_.end(), files), recent_.end());
+  recent_.push_back({path, std::move(files)});
+  if (recent_.size() > kMax) recent_.pop_front();
+}
+
+void RecentTaskFiles::Forget(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  recent_.erase(std::remove_if(recent_.begin(), recent_.end(),
+                               [&](const Entry& each) { return each.path == path; }),
+                recent_.end());
 }
 
 }  // namespace crisp::runtime

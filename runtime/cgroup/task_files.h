@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "runtime/sys/fd.h"
@@ -24,13 +25,20 @@ struct TaskFiles {
 // again, and nine opens are a twentieth of an exec. Bounded, so that idle containers cost nothing.
 class RecentTaskFiles {
  public:
-  void Use(const std::shared_ptr<const TaskFiles>& files);
-  void Forget(const std::shared_ptr<const TaskFiles>& files);
+  // Null if they are not open.
+  std::shared_ptr<const TaskFiles> Find(const std::string& path);
+  void Add(const std::string& path, std::shared_ptr<const TaskFiles> files);
+  // When the cgroup goes.
+  void Forget(const std::string& path);
 
  private:
+  struct Entry {
+    std::string path;
+    std::shared_ptr<const TaskFiles> files;
+  };
   static constexpr size_t kMax = 8;
   std::mutex mutex_;
-  std::deque<std::shared_ptr<const TaskFiles>> recent_;  // newest first
+  std::deque<Entry> recent_;  // newest last
 };
 
 }  // namespace crisp::runtime

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Calls in the order of a cycle; "pod start" is the sum of the first three.
@@ -19,6 +20,7 @@ type settings struct {
 	n, memoryPods int
 	workers       []int
 	pull          bool
+	settle        time.Duration
 }
 
 func main() {
@@ -32,6 +34,7 @@ func main() {
 	flag.StringVar(&b.image, "compare-image", "", "image on the second socket; the same if empty")
 	flag.StringVar(&b.processes, "compare-pid-names", "containerd,containerd-shim", "programs whose memory counts there")
 	flag.StringVar(&b.pids, "compare-pids", "", "process ids whose memory counts there")
+	flag.DurationVar(&s.settle, "settle", 0, "pause before each round, for what the other runtime left to the kernel's background")
 	flag.IntVar(&s.n, "n", 100, "cycles for each count of workers")
 	workers := flag.String("workers", "1,10", "how many pods at a time")
 	flag.IntVar(&s.memoryPods, "memory-pods", 50, "pods held at once to measure memory; 0 = not measured")
@@ -74,7 +77,7 @@ func bench(s settings, targets []*target) error {
 		fmt.Printf("%s: %s, image %s, idle %.1f MB PSS (%s)\n", letter(i), t.version, t.image, float64(idle.pssKB)/1000, idle.text)
 	}
 	for _, workers := range s.workers {
-		results, err := alternate(s.n, workers, targets)
+		results, err := alternate(s, workers, targets)
 		if err != nil {
 			return err
 		}
@@ -86,15 +89,16 @@ func bench(s settings, targets []*target) error {
 	return nil
 }
 
-// alternate runs n cycles on each target, `workers` at a time, in turn: both see the same minute of the machine.
-func alternate(n, workers int, targets []*target) ([]times, error) {
+// alternate runs s.n cycles on each target, `workers` at a time, in turn: both see the same minute of the machine.
+func alternate(s settings, workers int, targets []*target) ([]times, error) {
 	results := make([]times, len(targets))
 	for i := range results {
 		results[i] = times{}
 	}
-	for done := 0; done < n; done += workers {
+	for done := 0; done < s.n; done += workers {
 		for i, t := range targets {
-			if err := round(t, min(workers, n-done), results[i]); err != nil {
+			time.Sleep(s.settle)
+			if err := round(t, min(workers, s.n-done), results[i]); err != nil {
 				return nil, fmt.Errorf("%s: %w", t.endpoint, err)
 			}
 		}
