@@ -178,7 +178,7 @@ std::string Overview() {
       "usage: crisp VERB [options] ...\n"
       "Talks to a Kubernetes container runtime (CRI) on its unix socket.\n\n";
   for (const Verb& verb : Verbs())
-    absl::StrAppendFormat(&text, "  %-9s %s\n", verb.name, Summary(verb));
+    absl::StrAppendFormat(&text, "  %-12s %s\n", verb.name, Summary(verb));
   absl::StrAppend(&text, "\nFor every verb:\n");
   AppendOptions(GlobalOptions(), &text);
   absl::StrAppend(&text, "\nWithout --endpoint: $CRISP_ENDPOINT, $CONTAINER_RUNTIME_ENDPOINT, ",

@@ -63,6 +63,8 @@ StatusOr<int> RunPs(const Invocation& call);
 StatusOr<int> RunPods(const Invocation& call);
 StatusOr<int> RunLogs(const Invocation& call);
 StatusOr<int> RunExec(const Invocation& call);
+StatusOr<int> RunAttach(const Invocation& call);
+StatusOr<int> RunPortForward(const Invocation& call);
 StatusOr<int> RunStop(const Invocation& call);
 StatusOr<int> RunRemove(const Invocation& call);
 StatusOr<int> RunStatus(const Invocation& call);

@@ -45,15 +45,47 @@ std::vector<Verb> ContainerVerbs() {
        1,
        false,
        RunLogs},
+  };
+}
+
+std::vector<Verb> StreamVerbs() {
+  return {
       {"exec",
        "CONTAINER CMD...",
        "Run a command in a container.\n"
-       "Prints its output when it has ended and returns its exit code.",
-       {{"timeout", 0, "SECONDS", "kill it after this time (0: never)"}},
+       "Prints its output when it has ended and returns its exit code; with -i or -t it is tied "
+       "to\n"
+       "our own streams while it runs, and ends with us.",
+       {{"interactive", 'i', nullptr, "give it our input"},
+        {"tty", 't', nullptr, "give it a terminal"},
+        {"timeout", 0, "SECONDS", "kill it after this time (0: never)"}},
        2,
        kMany,
        true,
        RunExec},
+      {"attach",
+       "CONTAINER",
+       "Follow what a container writes from now on, as it writes it.\n"
+       "The container goes on when we end.",
+       {{"interactive", 'i', nullptr, "give it our input, if it was created with stdin"},
+        {"tty", 't', nullptr, "it was created with a terminal; ctrl-P ctrl-Q leaves"}},
+       1,
+       1,
+       false,
+       RunAttach},
+      {"port-forward",
+       "POD|CONTAINER [LOCAL:]PORT...",
+       "Forward ports of 127.0.0.1 to a pod's, until ctrl-C.",
+       {},
+       2,
+       kMany,
+       false,
+       RunPortForward},
+  };
+}
+
+std::vector<Verb> EndingVerbs() {
+  return {
       {"stop",
        "CONTAINER|POD...",
        "Stop containers or pods.",
@@ -110,8 +142,10 @@ std::vector<Verb> ImageAndNodeVerbs() {
 }
 
 std::vector<Verb> MakeVerbs() {
-  std::vector<Verb> verbs = ContainerVerbs();
-  for (const Verb& verb : ImageAndNodeVerbs()) verbs.push_back(verb);
+  std::vector<Verb> verbs;
+  for (auto* part : {ContainerVerbs, StreamVerbs, EndingVerbs, ImageAndNodeVerbs}) {
+    for (Verb& verb : part()) verbs.push_back(std::move(verb));
+  }
   return verbs;
 }
 
