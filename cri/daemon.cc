@@ -118,6 +118,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   options.sandbox_image = config_.sandbox_image;
   options.max_log_line = static_cast<uint32_t>(config_.log.max_line_bytes);
   options.exec_drain_ms = static_cast<int>(config_.exec.drain_ms);
+  options.cdi_dirs = config_.cdi_dirs;
   options.version = CRISP_VERSION;
   ServiceParts parts{&pods_,        journal_.get(), &janitor_, &exits_,
                      images_.get(), network_.get(), &calls_,   {}};

@@ -67,6 +67,7 @@ Status LiveNetwork::Prepare() {
   table.name = TableName(config_.bridge);
   table.subnets = config_.Subnets();
   if (config_.masquerade) table.masquerade = table.subnets;
+  if (config_.publish_ports && config_.HasFamily(AF_INET)) table.bridge = config_.bridge;
   if (config_.masquerade || config_.publish_ports) RETURN_IF_ERROR(tables_->Install(table));
   return absl::OkStatus();
 }

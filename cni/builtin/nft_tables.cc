@@ -1,8 +1,11 @@
 #include "cni/builtin/nft_tables.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 
 #include <algorithm>
+
+#include "runtime/base/files.h"
 
 namespace crisp::cni {
 namespace {
@@ -28,6 +31,18 @@ StatusOr<NlSocket*> NftTables::Socket() {
   return &*socket_;
 }
 
+// Only while a port is published, and only with the guard rules of the table in force.
+Status NftTables::RouteLoopback(Entry* entry) {
+  if (!entry->table || entry->table->bridge.empty()) return absl::OkStatus();
+  const bool wanted = !entry->forwards.empty();
+  if (entry->loopback_routed == wanted) return absl::OkStatus();
+  const std::string path =
+      absl::StrCat("/proc/sys/net/ipv4/conf/", entry->table->bridge, "/route_localnet");
+  const Status written = WriteControlFile(AT_FDCWD, path, wanted ? "1" : "0");
+  if (written.ok()) entry->loopback_routed = wanted;
+  return Annotate(written, "let published ports answer on 127.0.0.1");
+}
+
 Status NftTables::Install(const NftTable& table) {
   const std::lock_guard<std::mutex> lock(mutex_);
   Entry& entry = tables_[table.name];
@@ -39,6 +54,9 @@ Status NftTables::Install(const NftTable& table) {
   ASSIGN_OR_RETURN(NlSocket * socket, Socket());
   RETURN_IF_ERROR(InstallNftTable(*socket, merged, entry.forwards));
   entry.table = merged;
+  entry.loopback_routed = false;  // the bridge may be a new one
+  // Everywhere but on 127.0.0.1 ports answer without it.
+  RouteLoopback(&entry).IgnoreError();
   return absl::OkStatus();
 }
 
@@ -57,15 +75,18 @@ Status NftTables::Publish(const std::string& table, const std::vector<PortForwar
   ASSIGN_OR_RETURN(NlSocket * socket, Socket());
   RETURN_IF_ERROR(AddPortForwards(*socket, table, forwards));
   entry.forwards.insert(entry.forwards.end(), forwards.begin(), forwards.end());
+  RouteLoopback(&entry).IgnoreError();
   return absl::OkStatus();
 }
 
 Status NftTables::Withdraw(const std::string& table, const std::vector<PortForward>& forwards) {
   if (forwards.empty()) return absl::OkStatus();
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<PortForward>& have = tables_[table].forwards;
+  Entry& entry = tables_[table];
+  std::vector<PortForward>& have = entry.forwards;
   for (const PortForward& forward : forwards)
     have.erase(std::remove(have.begin(), have.end(), forward), have.end());
+  RouteLoopback(&entry).IgnoreError();  // the bridge may be gone
   ASSIGN_OR_RETURN(NlSocket * socket, Socket());
   return DeletePortForwards(*socket, table, forwards);
 }

@@ -28,8 +28,10 @@ class NftTables {
   struct Entry {
     std::optional<NftTable> table;  // none: only known from an adopted pod
     std::vector<PortForward> forwards;
+    bool loopback_routed = false;  // by us
   };
   StatusOr<NlSocket*> Socket();
+  static Status RouteLoopback(Entry* entry);
 
   std::mutex mutex_;
   std::optional<NlSocket> socket_;

@@ -15,6 +15,7 @@ namespace {
 // The mark bit that CNI's portmap uses for the same purpose (its markMasqBit 13).
 constexpr uint32_t kHairpinMark = 0x2000;
 constexpr char kPublished[] = "published";
+constexpr char kGuard[] = "guard";
 
 // nft's numbers of data types, so that `nft list` shows the maps in words.
 constexpr uint32_t kTypeIpv4 = 7, kTypeIpv6 = 8, kTypeProtocol = 12, kTypePort = 13;
@@ -53,15 +54,15 @@ void AppendChain(NlBatch& batch, const std::string& table, const char* name) {
   batch.PutString(NFTA_CHAIN_NAME, name);
 }
 
-void AppendNatChain(NlBatch& batch, const std::string& table, const char* name, uint32_t hook,
-                    int32_t priority) {
+void AppendHookChain(NlBatch& batch, const std::string& table, const char* name, uint32_t hook,
+                     int32_t priority, const char* type = "nat") {
   AppendChain(batch, table, name);
   {
     NlNest nest(batch, NFTA_CHAIN_HOOK, true);
     batch.PutBe32(NFTA_HOOK_HOOKNUM, hook);
     batch.PutBe32(NFTA_HOOK_PRIORITY, static_cast<uint32_t>(priority));
   }
-  batch.PutString(NFTA_CHAIN_TYPE, "nat");
+  batch.PutString(NFTA_CHAIN_TYPE, type);
 }
 
 // The four maps: published on every address of the node, or on one; for each family.
@@ -122,20 +123,48 @@ int AppendPublishedRules(NlBatch& batch, const NftTable& table) {
   return count;
 }
 
+const IpPrefix& Loopback4() {
+  static const IpPrefix& prefix = *new IpPrefix(*ParsePrefix("127.0.0.0/8"));
+  return prefix;
+}
+
 int AppendEntryRules(NlBatch& batch, const NftTable& table) {
-  static const IpPrefix kLoopback4 = *ParsePrefix("127.0.0.0/8"),
-                        kLoopback6 = *ParsePrefix("::1/128");
+  static const IpPrefix kLoopback6 = *ParsePrefix("::1/128");
   NftRule(batch, table.name, "prerouting").DestinationIsLocal().Jump(kPublished);
-  // Not for 127/8: that would need route_localnet, which exposes the node's loopback services
-  // (CVE-2020-8558).
-  for (const IpPrefix& loopback : {kLoopback4, kLoopback6}) {
+  if (table.bridge.empty()) {
     NftRule(batch, table.name, "output")
-        .Family(loopback.ip.family)
-        .DestinationNotIn(loopback)
+        .Family(AF_INET)
+        .DestinationNotIn(Loopback4())
         .DestinationIsLocal()
         .Jump(kPublished);
+  } else {
+    NftRule(batch, table.name, "output").Family(AF_INET).DestinationIsLocal().Jump(kPublished);
   }
+  // IPv6 has no route_localnet: ::1 never leaves lo.
+  NftRule(batch, table.name, "output")
+      .Family(AF_INET6)
+      .DestinationNotIn(kLoopback6)
+      .DestinationIsLocal()
+      .Jump(kPublished);
   return 3;
+}
+
+// route_localnet lets what comes from the bridge reach the node's loopback services, or feign to be
+// them (CVE-2020-8558). Before connection tracking: there an answer to a published port still has
+// the bridge's own address, so no honest packet has a loopback one.
+int AppendGuardRules(NlBatch& batch, const NftTable& table) {
+  if (table.bridge.empty()) return 0;
+  NftRule(batch, table.name, kGuard)
+      .FromInterface(table.bridge)
+      .Family(AF_INET)
+      .DestinationIn(Loopback4())
+      .Drop();
+  NftRule(batch, table.name, kGuard)
+      .FromInterface(table.bridge)
+      .Family(AF_INET)
+      .SourceIn(Loopback4())
+      .Drop();
+  return 2;
 }
 
 int AppendPostroutingRules(NlBatch& batch, const NftTable& table) {
@@ -157,19 +186,33 @@ int AppendPostroutingRules(NlBatch& batch, const NftTable& table) {
         .HasMark(kHairpinMark)
         .Masquerade();
   }
-  return static_cast<int>(table.masquerade.size() + table.subnets.size());
+  int count = static_cast<int>(table.masquerade.size() + table.subnets.size());
+  for (const IpPrefix& subnet : table.subnets) {
+    if (table.bridge.empty() || subnet.ip.family != AF_INET) continue;
+    // The pod could not answer to 127.0.0.1.
+    NftRule(batch, table.name, "postrouting")
+        .Family(AF_INET)
+        .SourceIn(Loopback4())
+        .DestinationIn(subnet)
+        .Masquerade();
+    ++count;
+  }
+  return count;
 }
 
 // All chains, maps and rules; returns the number of rules.
 int AppendContent(NlBatch& batch, const NftTable& table) {
   AppendChain(batch, table.name, kPublished);
-  AppendNatChain(batch, table.name, "prerouting", NF_INET_PRE_ROUTING, -100);
-  AppendNatChain(batch, table.name, "output", NF_INET_LOCAL_OUT, -100);
-  AppendNatChain(batch, table.name, "postrouting", NF_INET_POST_ROUTING, 100);
+  AppendHookChain(batch, table.name, "prerouting", NF_INET_PRE_ROUTING, -100);
+  AppendHookChain(batch, table.name, "output", NF_INET_LOCAL_OUT, -100);
+  AppendHookChain(batch, table.name, "postrouting", NF_INET_POST_ROUTING, 100);
+  if (!table.bridge.empty()) {
+    AppendHookChain(batch, table.name, kGuard, NF_INET_PRE_ROUTING, -300, "filter");
+  }
   uint32_t id = 0;
   for (const PortMap& map : kPortMaps) AppendMap(batch, table.name, map, ++id);
   return AppendPublishedRules(batch, table) + AppendEntryRules(batch, table) +
-         AppendPostroutingRules(batch, table);
+         AppendPostroutingRules(batch, table) + AppendGuardRules(batch, table);
 }
 
 void AppendPadded(std::string* key, absl::string_view bytes) {

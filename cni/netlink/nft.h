@@ -31,6 +31,9 @@ struct NftTable {
   std::string name;                  // "crisp_cni0"
   std::vector<IpPrefix> masquerade;  // subnets whose outgoing traffic takes the node's address
   std::vector<IpPrefix> subnets;     // all pod subnets: hairpin of published ports
+  // Published ports answer on 127.0.0.1 too. For that the node must set route_localnet on this
+  // bridge, so what comes from it with a loopback address is dropped. "": neither.
+  std::string bridge;
 };
 
 // Replaces the whole table in one transaction: at no moment is a rule missing.

@@ -1,5 +1,6 @@
 #include "cni/netlink/nft_rule.h"
 
+#include <linux/if.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
@@ -99,6 +100,14 @@ void NftRule::InPrefix(const IpPrefix& prefix, bool source, uint32_t compare_op)
   Compare(0, compare_op, network.view());
 }
 
+NftRule& NftRule::FromInterface(const std::string& name) {
+  std::string padded = name;
+  padded.resize(IFNAMSIZ);
+  LoadMeta(NFT_META_IIFNAME, 0);
+  Compare(0, NFT_CMP_EQ, padded);
+  return *this;
+}
+
 NftRule& NftRule::Family(int family) {
   const char proto = static_cast<char>(NfProto(family));
   LoadMeta(NFT_META_NFPROTO, 0);
@@ -187,6 +196,15 @@ NftRule& NftRule::Masquerade() {
   // Fully random ports: two pods that ask the same DNS server at once would else collide and lose
   // a packet (kubernetes#56903).
   batch_.PutBe32(NFTA_MASQ_FLAGS, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+  return *this;
+}
+
+NftRule& NftRule::Drop() {
+  Expr expr(batch_, "immediate");
+  batch_.PutBe32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+  NlNest data(batch_, NFTA_IMMEDIATE_DATA, true);
+  NlNest verdict(batch_, NFTA_DATA_VERDICT, true);
+  batch_.PutBe32(NFTA_VERDICT_CODE, NF_DROP);
   return *this;
 }
 

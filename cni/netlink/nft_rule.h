@@ -18,6 +18,7 @@ class NftRule {
   NftRule(const NftRule&) = delete;
   NftRule& operator=(const NftRule&) = delete;
 
+  NftRule& FromInterface(const std::string& name);
   // The packet is of this family (AF_INET, AF_INET6).
   NftRule& Family(int family);
   NftRule& SourceIn(const IpPrefix& prefix);
@@ -37,6 +38,7 @@ class NftRule {
   NftRule& SetMark(uint32_t bit);
   NftRule& Jump(const std::string& chain);
   NftRule& Masquerade();
+  NftRule& Drop();
   NftRule& DestinationNat(int family, int address_reg, int port_reg);
 
  private:

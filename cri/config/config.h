@@ -56,7 +56,8 @@ struct Config {
   std::string log_level = "info";
   std::string cgroup_driver = "auto";
   std::string sandbox_image = "registry.k8s.io/pause:3.10.2";
-  std::string default_image;    // "" = ../share/crisp/images/busybox
+  std::string default_image;  // "" = ../share/crisp/images/busybox
+  std::vector<std::string> cdi_dirs = {"/etc/cdi", "/var/run/cdi"};
   std::string keeper_binary;    // "" = crisp-keeper beside the program
   std::string unpacker_binary;  // "" = crisp-unpack beside the program
   NetworkConfig network;

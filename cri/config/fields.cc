@@ -26,6 +26,8 @@ std::vector<Field> MakeFields() {
       {"default_image",
        "OCI layout loaded at start. Empty: ../share/crisp/images/busybox beside the program.",
        PLACE(default_image), CheckPath},
+      {"cdi_dirs", "Where CDI devices are defined; a later folder beats an earlier one.",
+       PLACE(cdi_dirs), CheckPath},
       {"keeper_binary", "Empty: crisp-keeper beside crispd.", PLACE(keeper_binary), CheckPath},
       {"unpacker_binary", "Unpacks one layer, confined. Empty: crisp-unpack beside crispd.",
        PLACE(unpacker_binary), CheckPath},

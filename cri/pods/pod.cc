@@ -34,6 +34,8 @@ records::Record RecordOf(const Container& container) {
   out->set_pod_id(container.pod_id);
   container.config.SerializeToString(out->mutable_config());
   *out->mutable_image() = container.image;
+  for (const records::Image& image : container.volume_images) *out->add_volume_images() = image;
+  out->set_cdi_edits(container.cdi_edits);
   out->set_state(static_cast<int>(container.state));
   out->set_created_at(container.created_at);
   out->set_started_at(container.started_at);

@@ -34,6 +34,8 @@ struct Container {
   std::shared_ptr<const runtime::ContainerSpec> spec;
   runtime::Identity identity;
   records::Image image;
+  std::vector<records::Image> volume_images;  // of the image mounts, in their order
+  std::string cdi_edits;                      // JSON, "" without CDI devices
   int64_t created_at = 0;
   int stop_signal = 15;
 

@@ -1,9 +1,11 @@
 // CreateContainer: everything is assembled, nothing runs.
 #include <google/protobuf/util/message_differencer.h>
 
+#include "cri/service/container_extras.h"
 #include "cri/service/runtime_service.h"
 #include "cri/translate/container_spec.h"
 #include "runtime/base/id.h"
+#include "runtime/container/image_volume.h"
 
 namespace crisp::cri {
 namespace {
@@ -23,19 +25,13 @@ StatusOr<std::string> JoinContainer(NameClaim& claim, const v1::CreateContainerR
                    Name(container->state), ")"));
 }
 
-records::Image ImageRecord(const image::ImageHandle& handle) {
-  const image::ImageInfo& info = handle.info;
-  records::Image record;
-  record.set_id(info.id);
-  record.set_reference(info.repo_digests.empty() ? info.id : info.repo_digests.front());
-  for (const std::string& entry : info.config.env) record.add_env(entry);
-  for (const std::string& arg : info.config.entrypoint) record.add_entrypoint(arg);
-  for (const std::string& arg : info.config.cmd) record.add_cmd(arg);
-  record.set_user(info.config.user);
-  record.set_working_dir(info.config.working_dir);
-  record.set_stop_signal(info.config.stop_signal);
-  for (const std::string& dir : handle.lower_dirs) record.add_lower_dirs(dir);
-  return record;
+// The kubelet knows a failed image volume by how the message begins.
+Status VolumeErrorFirst(const Status& status) {
+  const absl::string_view message = status.message(), mark = runtime::kImageVolumeError;
+  const size_t at = message.find(mark);
+  if (at == 0 || at == absl::string_view::npos) return status;
+  return Status(status.code(),
+                absl::StrCat(mark, message.substr(0, at), message.substr(at + mark.size())));
 }
 
 TranslateInput InputFor(const Pod& pod, const v1::ContainerConfig& config, const std::string& id,
@@ -53,6 +49,21 @@ TranslateInput InputFor(const Pod& pod, const v1::ContainerConfig& config, const
 
 }  // namespace
 
+records::Image ImageRecord(const image::ImageHandle& handle) {
+  const image::ImageInfo& info = handle.info;
+  records::Image record;
+  record.set_id(info.id);
+  record.set_reference(info.repo_digests.empty() ? info.id : info.repo_digests.front());
+  for (const std::string& entry : info.config.env) record.add_env(entry);
+  for (const std::string& arg : info.config.entrypoint) record.add_entrypoint(arg);
+  for (const std::string& arg : info.config.cmd) record.add_cmd(arg);
+  record.set_user(info.config.user);
+  record.set_working_dir(info.config.working_dir);
+  record.set_stop_signal(info.config.stop_signal);
+  for (const std::string& dir : handle.lower_dirs) record.add_lower_dirs(dir);
+  return record;
+}
+
 image::ImageConfig ImageOf(const records::Image& record) {
   image::ImageConfig config;
   config.env.assign(record.env().begin(), record.env().end());
@@ -66,9 +77,9 @@ image::ImageConfig ImageOf(const records::Image& record) {
 
 StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
     const Pod& pod, const Container& container, const runtime::RuntimeContext& context) {
-  ASSIGN_OR_RETURN(
-      runtime::ContainerSpec spec,
-      TranslateContainer(InputFor(pod, container.config, container.id, container.image, context)));
+  TranslateInput input = InputFor(pod, container.config, container.id, container.image, context);
+  RETURN_IF_ERROR(FillExtras(container, &input));
+  ASSIGN_OR_RETURN(runtime::ContainerSpec spec, TranslateContainer(input));
   return std::make_shared<const runtime::ContainerSpec>(std::move(spec));
 }
 
@@ -87,8 +98,8 @@ Status RuntimeService::CreateContainer(const v1::CreateContainerRequest& request
   const StatusOr<std::shared_ptr<Container>> container = MakeContainer(request, id, *pod, call);
   claim.Finish(container.ok() ? StatusOr<std::string>(id) : container.status());
   if (!container.ok()) {
-    return Annotate(container.status(), "create container \"", request.config().metadata().name(),
-                    "\"");
+    return VolumeErrorFirst(Annotate(container.status(), "create container \"",
+                                     request.config().metadata().name(), "\""));
   }
   response->set_container_id(id);
   return absl::OkStatus();
@@ -106,6 +117,8 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   container->config = request.config();
   container->image = ImageRecord(image);
   container->image_pin = image.pin;
+  RETURN_IF_ERROR(AcquireVolumes(*parts_.images, container.get()));
+  RETURN_IF_ERROR(ResolveCdiDevices(options_.cdi_dirs, container.get()));
   ASSIGN_OR_RETURN(container->spec, SpecOf(pod, *container, parts_.runtime));
   ASSIGN_OR_RETURN(container->log_path, LogPathOf(pod.config, request.config()));
   container->log_directory = pod.config.log_directory();

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "cri/service/container_extras.h"
 #include "cri/service/runtime_service.h"
 
 namespace crisp::cri {
@@ -49,7 +50,7 @@ v1::ContainerStatus FixedStatus(const Container& container) {
   status.set_image_id(container.image.id());
   *status.mutable_labels() = container.config.labels();
   *status.mutable_annotations() = container.config.annotations();
-  *status.mutable_mounts() = container.config.mounts();
+  FillStatusMounts(container, &status);
   status.set_log_path(container.log_path);
   FillUser(container.identity, status.mutable_user());
   status.set_stop_signal(CriSignal(container.stop_signal));

@@ -33,9 +33,13 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
   AddCondition(response->mutable_status(), "RuntimeReady", true, "", "");
   AddCondition(response->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);
-  response->add_runtime_handlers()->set_name("");
-  response->add_runtime_handlers()->set_name("crisp");
+  for (const char* name : {"", "crisp"}) {
+    v1::RuntimeHandler* handler = response->add_runtime_handlers();
+    handler->set_name(name);
+    handler->mutable_features()->set_recursive_read_only_mounts(true);
+  }
   response->mutable_features()->set_supplemental_groups_policy(true);
+  response->mutable_features()->set_mount_options(true);
   if (!request.verbose()) return absl::OkStatus();
   // kubeadm reads config.sandboxImage; critest config.stateDir.
   const Json config = {{"sandboxImage", options_.sandbox_image},

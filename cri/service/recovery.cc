@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_split.h"
+#include "cri/service/container_extras.h"
 #include "cri/translate/container_spec.h"
 #include "runtime/base/files.h"
 #include "runtime/base/id.h"
@@ -68,6 +69,8 @@ std::shared_ptr<Container> ContainerOf(const records::Container& record) {
   if (!container->config.ParseFromString(record.config())) return nullptr;
   container->name = ContainerName(record.pod_id(), container->config.metadata());
   container->image = record.image();
+  container->volume_images.assign(record.volume_images().begin(), record.volume_images().end());
+  container->cdi_edits = record.cdi_edits();
   container->log_path = record.log_path();
   container->created_at = record.created_at();
   container->started_at = record.started_at();
@@ -118,6 +121,7 @@ void OpenResources(Container& container, const std::string& parent, const Servic
   }
   if (auto image = parts.images->Acquire(container.image.id()); image.ok())
     container.image_pin = image->pin;
+  PinVolumesAgain(*parts.images, &container);
 }
 
 void RestoreContainer(const records::Container& record, Held& held, const ServiceParts& parts,

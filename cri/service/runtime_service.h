@@ -24,6 +24,7 @@ struct ServiceOptions {
   std::string sandbox_image;  // reported to kubeadm; no pause process is ever started
   uint32_t max_log_line = 16384;
   int exec_drain_ms = 100;
+  std::vector<std::string> cdi_dirs;  // a later one beats an earlier one
   std::string version;
 };
 

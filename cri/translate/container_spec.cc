@@ -16,10 +16,6 @@ Status ValidateContainerMetadata(const v1::ContainerConfig& config) {
 StatusOr<runtime::ContainerSpec> TranslateContainer(const TranslateInput& input) {
   RETURN_IF_ERROR(ValidateContainerMetadata(*input.config));
   RETURN_IF_ERROR(LogPathOf(*input.pod, *input.config).status());
-  if (input.config->cdi_devices_size() > 0) {
-    return InvalidField("config.CDI_devices", input.config->cdi_devices(0).name(),
-                        "CDI is not supported yet");
-  }
   runtime::ContainerSpec spec;
   spec.id = input.id;
   spec.sandbox_id = input.sandbox_id;
@@ -31,6 +27,7 @@ StatusOr<runtime::ContainerSpec> TranslateContainer(const TranslateInput& input)
   RETURN_IF_ERROR(FillSecurity(input, &spec));
   RETURN_IF_ERROR(FillMounts(input, &spec));
   RETURN_IF_ERROR(FillDevices(input, &spec));
+  RETURN_IF_ERROR(FillCdi(input, &spec));
   RETURN_IF_ERROR(FillResources(input, &spec));
   return spec;
 }

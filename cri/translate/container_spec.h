@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cri/api/cri.h"
+#include "cri/cdi/cdi.h"
 #include "imageservice/image_service.h"
 #include "runtime/base/status.h"
 #include "runtime/container/container_spec.h"
@@ -17,8 +18,13 @@ struct TranslateInput {
   const v1::PodSandboxConfig* pod = nullptr;
   image::ImageConfig image;
   std::vector<std::string> lower_dirs;
+  std::vector<std::vector<std::string>> volume_layers;  // of the image mounts, in their order
+  CdiEdits cdi;
   runtime::CgroupMode cgroup_mode = runtime::CgroupMode::kHybrid;
 };
+
+// Whether it mounts an image instead of a host path.
+bool IsImageMount(const v1::Mount& mount);
 
 StatusOr<runtime::ContainerSpec> TranslateContainer(const TranslateInput& input);
 

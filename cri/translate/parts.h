@@ -10,7 +10,10 @@ Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec); 
 Status FillUser(const TranslateInput& input, runtime::ContainerSpec* spec);        // user.cc
 Status FillProcess(const TranslateInput& input, runtime::ContainerSpec* spec);     // process.cc
 Status FillMounts(const TranslateInput& input, runtime::ContainerSpec* spec);      // mounts.cc
+void SortMounts(std::vector<runtime::BindMount>* mounts);                          // mounts.cc
 Status FillDevices(const TranslateInput& input, runtime::ContainerSpec* spec);     // devices.cc
+Status AddCdiNode(const CdiNode& wanted, runtime::ContainerSpec* spec);            // devices.cc
+Status FillCdi(const TranslateInput& input, runtime::ContainerSpec* spec);         // cdi.cc
 Status FillResources(const TranslateInput& input, runtime::ContainerSpec* spec);   // resources.cc
 
 }  // namespace crisp::cri

@@ -1,8 +1,10 @@
 #include "runtime/container/bind_mount.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
@@ -12,10 +14,11 @@
 namespace crisp::runtime {
 namespace {
 
-StatusOr<UniqueFd> CloneHostTree(const std::string& path) {
+StatusOr<UniqueFd> CloneHostTree(const BindMount& bind) {
+  const std::string& path = bind.host_path;
   const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
   UniqueFd tree(sys::OpenTree(AT_FDCWD, path.c_str(), flags));
-  if (!tree.valid() && errno == ENOENT) {
+  if (!tree.valid() && errno == ENOENT && !bind.must_exist) {
     RETURN_IF_ERROR(Annotate(MakeDirs(path, 0755), "make missing host path"));
     tree.Reset(sys::OpenTree(AT_FDCWD, path.c_str(), flags));
   }
@@ -81,11 +84,26 @@ Status SetAttributes(const UniqueFd& tree, const BindMount& bind) {
   return ErrnoStatus(errno, "set mount attributes");
 }
 
+// Anything else there would feign what processes of the container believe about themselves (S2).
+Status CheckProc(const UniqueFd& tree, const BindMount& bind) {
+  if (bind.target != "/proc") return absl::OkStatus();
+  struct statfs info;
+  if (fstatfs(tree.get(), &info) != 0) return ErrnoStatus(errno, "stat host path ", bind.host_path);
+  if (info.f_type == PROC_SUPER_MAGIC) return absl::OkStatus();
+  return InvalidField("mounts.container_path", "/proc", "only a procfs may be mounted there");
+}
+
+Status MapIds(const UniqueFd& tree, int user_namespace) {
+  return user_namespace < 0 ? absl::OkStatus() : ApplyIdMap(tree.get(), user_namespace);
+}
+
 }  // namespace
 
-StatusOr<UniqueFd> MakeBind(const BindMount& bind) {
-  ASSIGN_OR_RETURN(UniqueFd tree, CloneHostTree(bind.host_path));
+StatusOr<UniqueFd> MakeBind(const BindMount& bind, int user_namespace) {
+  ASSIGN_OR_RETURN(UniqueFd tree, CloneHostTree(bind));
+  RETURN_IF_ERROR(CheckProc(tree, bind));
   RETURN_IF_ERROR(CheckPropagation(bind));
+  RETURN_IF_ERROR(Annotate(MapIds(tree, user_namespace), "bind ", bind.host_path));
   RETURN_IF_ERROR(Annotate(SetPropagation(tree, bind.propagation), "bind ", bind.host_path));
   RETURN_IF_ERROR(Annotate(SetAttributes(tree, bind), "bind ", bind.host_path));
   return tree;

@@ -19,7 +19,8 @@ enum class Propagation { kPrivate, kSlave, kShared };
 struct BindMount {
   std::string
       host_path;  // followed if a symlink; a missing one is made (directory, 0755), as the peers do
-  std::string target;  // absolute, cleaned; never below /proc or /sys
+  bool must_exist = false;  // then a missing one is an error
+  std::string target;       // absolute, cleaned; see CheckMountTarget
   bool readonly = false;
   bool recursive_readonly = false;
   Propagation propagation = Propagation::kPrivate;

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "runtime/container/bind_mount.h"
 #include "runtime/container/cgroup_view.h"
+#include "runtime/container/mount_rules.h"
 #include "runtime/container/plan_builder.h"
 
 namespace crisp::runtime {
@@ -132,7 +133,8 @@ Status FillBinds(const PreparedContainer& prepared, const PodSandbox& pod, Launc
   std::vector<init::PlanMount> mounts;
   for (const Target& target : targets) {
     ASSIGN_OR_RETURN(const bool directory, IsDirectory(target.mount));
-    mounts.push_back({plan->Fd(target.mount), plan->Text(target.path), directory ? 1u : 0u, 0});
+    mounts.push_back({plan->Fd(target.mount), plan->Text(target.path), directory ? 1u : 0u,
+                      IsKernelTree(target.path) ? 1u : 0u});
   }
   plan->head().mounts = plan->Table(mounts);
   return absl::OkStatus();

@@ -45,11 +45,15 @@ StatusOr<UniqueFd> MountByFsconfig(const std::vector<std::string>& lower_dirs,
   for (const std::string& dir : lower_dirs) {
     RETURN_IF_ERROR(Configure(context.get(), "lowerdir+", dir));
   }
-  RETURN_IF_ERROR(Configure(context.get(), "upperdir", upper_dir));
-  RETURN_IF_ERROR(Configure(context.get(), "workdir", work_dir));
+  if (!upper_dir.empty()) {
+    RETURN_IF_ERROR(Configure(context.get(), "upperdir", upper_dir));
+    RETURN_IF_ERROR(Configure(context.get(), "workdir", work_dir));
+    if (sys::FsconfigFlag(context.get(), "volatile") != 0) {
+      return ErrnoStatus(errno, "configure overlay");
+    }
+  }
   if (sys::FsconfigString(context.get(), "source", "overlay") != 0 ||
-      sys::FsconfigFlag(context.get(), "userxattr") != 0 ||
-      sys::FsconfigFlag(context.get(), "volatile") != 0) {
+      sys::FsconfigFlag(context.get(), "userxattr") != 0) {
     return ErrnoStatus(errno, "configure overlay");
   }
   if (sys::FsconfigCreate(context.get()) != 0) return ErrnoStatus(errno, "create overlay");
@@ -84,8 +88,10 @@ std::string OptionText(const std::vector<std::string>& lower_dirs, const std::st
                        const std::string& upper_dir, const std::string& work_dir) {
   std::vector<std::string> names;
   for (const std::string& dir : lower_dirs) names.push_back(Escape(dir.substr(parent.size())));
-  return absl::StrCat("lowerdir=", absl::StrJoin(names, ":"), ",upperdir=", Escape(upper_dir),
-                      ",workdir=", Escape(work_dir), ",userxattr,volatile");
+  const std::string lower = absl::StrCat("userxattr,lowerdir=", absl::StrJoin(names, ":"));
+  if (upper_dir.empty()) return lower;
+  return absl::StrCat(lower, ",upperdir=", Escape(upper_dir), ",workdir=", Escape(work_dir),
+                      ",volatile");
 }
 
 // In a thread with a mount namespace of its own: nothing shows on the host, and a clone of the
@@ -128,6 +134,14 @@ StatusOr<UniqueFd> MakeOverlay(const std::vector<std::string>& lower_dirs,
   if (lower_dirs.empty()) return absl::InvalidArgumentError("mount overlay: no lower directory");
   if (features.overlay_lowerdir_plus) return MountByFsconfig(lower_dirs, upper_dir, work_dir);
   return MountByOptions(lower_dirs, upper_dir, work_dir);
+}
+
+StatusOr<UniqueFd> MakeReadonlyOverlay(const std::vector<std::string>& lower_dirs,
+                                       const std::string& empty_dir,
+                                       const KernelFeatures& features) {
+  std::vector<std::string> dirs = lower_dirs;
+  if (dirs.size() < 2) dirs.push_back(empty_dir);
+  return MakeOverlay(dirs, "", empty_dir, features);
 }
 
 }  // namespace crisp::runtime

@@ -16,4 +16,10 @@ StatusOr<UniqueFd> MakeOverlay(const std::vector<std::string>& lower_dirs,
                                const std::string& upper_dir, const std::string& work_dir,
                                const KernelFeatures& features);
 
+// The layers alone, without an upper directory. `empty_dir`: one that stays empty; also where the
+// mount stands for a moment on old kernels, seen by nobody.
+StatusOr<UniqueFd> MakeReadonlyOverlay(const std::vector<std::string>& lower_dirs,
+                                       const std::string& empty_dir,
+                                       const KernelFeatures& features);
+
 }  // namespace crisp::runtime

@@ -2,27 +2,19 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "runtime/base/files.h"
 #include "runtime/base/pending.h"
 #include "runtime/container/bind_mount.h"
 #include "runtime/container/container_runtime.h"
 #include "runtime/container/dev_tree.h"
+#include "runtime/container/image_volume.h"
+#include "runtime/container/mount_rules.h"
 #include "runtime/container/overlay.h"
 
 namespace crisp::runtime {
 namespace {
 
 constexpr size_t kMaxMounts = 150;  // the launch packet takes 200 descriptors
-
-Status RefuseMount(const BindMount& mount, absl::string_view reason) {
-  return InvalidField("mounts.container_path", mount.target, reason);
-}
-
-bool IsOrBelow(absl::string_view path, absl::string_view dir) {
-  return absl::ConsumePrefix(&path, dir) && (path.empty() || path[0] == '/');
-}
 
 // What would silently break the container's view; the child checks again by what paths resolve to.
 Status CheckSpec(const ContainerSpec& spec) {
@@ -35,10 +27,7 @@ Status CheckSpec(const ContainerSpec& spec) {
     return InvalidField("mounts", absl::StrCat(spec.mounts.size()), "at most 150 are possible");
   }
   for (const BindMount& mount : spec.mounts) {
-    if (mount.target.empty() || mount.target[0] != '/') return RefuseMount(mount, "not absolute");
-    if (mount.target == "/") return RefuseMount(mount, "is the root");
-    if (IsOrBelow(mount.target, "/proc")) return RefuseMount(mount, "is below /proc");
-    if (IsOrBelow(mount.target, "/sys")) return RefuseMount(mount, "is below /sys");
+    RETURN_IF_ERROR(CheckMountTarget(mount.target, spec.privileged));
   }
   return absl::OkStatus();
 }
@@ -119,9 +108,40 @@ Status MakeDevices(PreparedContainer* prepared) {
   return absl::OkStatus();
 }
 
-Status MakeBinds(PreparedContainer* prepared) {
+// The mounts of a pod share their mappings, so one namespace serves them all.
+class MapNamespaces {
+ public:
+  StatusOr<int> For(const IdMap& map) {
+    if (map.empty()) return -1;
+    if (!made_.valid() || !(map == map_)) {
+      ASSIGN_OR_RETURN(made_, MakeUserNamespace(map));
+      map_ = map;
+    }
+    return made_.get();
+  }
+
+ private:
+  IdMap map_;
+  UniqueFd made_;
+};
+
+StatusOr<UniqueFd> MakeVolume(const BindMount& mount, const std::string& dir,
+                              const RuntimeContext& context) {
+  const std::string empty = dir + "/empty";
+  RETURN_IF_ERROR(MakeDir(empty, /*reuse=*/true));
+  return MakeImageVolume(mount, empty, context.features);
+}
+
+Status MakeBinds(PreparedContainer* prepared, const RuntimeContext& context) {
+  MapNamespaces namespaces;
   for (const BindMount& mount : prepared->spec.mounts) {
-    ASSIGN_OR_RETURN(UniqueFd bind, MakeBind(mount));
+    if (!mount.image_layers.empty()) {
+      ASSIGN_OR_RETURN(UniqueFd volume, MakeVolume(mount, DirOf(prepared->spec, context), context));
+      prepared->bind_fds.push_back(std::move(volume));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const int user_namespace, namespaces.For(mount.id_map));
+    ASSIGN_OR_RETURN(UniqueFd bind, MakeBind(mount, user_namespace));
     prepared->bind_fds.push_back(std::move(bind));
   }
   return absl::OkStatus();
@@ -150,7 +170,7 @@ StatusOr<std::unique_ptr<PreparedContainer>> PrepareContainer(const ContainerSpe
   if (!reuse) group = Pending([&] { (void)prepared->cgroup->Remove(); });
   RETURN_IF_ERROR(LimitCgroup(*prepared));
   RETURN_IF_ERROR(MakeDevices(prepared.get()));
-  RETURN_IF_ERROR(MakeBinds(prepared.get()));
+  RETURN_IF_ERROR(MakeBinds(prepared.get(), context));
   group.Commit();
   directories.Commit();
   return prepared;

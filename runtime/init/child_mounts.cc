@@ -12,9 +12,12 @@ namespace {
 int AttachOne(Child& child, const PlanMount& mount) {
   const char* path = child.plan.Text(mount.target);
   child.Note(path);
-  const int target = OpenOrMakeTarget(child, path, mount.directory != 0);
+  const bool kernel_tree = mount.kernel_tree != 0;
+  const int target = kernel_tree ? OpenKernelTarget(child, path)
+                                 : OpenOrMakeTarget(child, path, mount.directory != 0);
   if (target < 0) return errno;
-  if (IsKernelFilesystem(target)) {  // S2: masks and LSM labels must hit the real procfs
+  // S2: masks and LSM labels must hit the real procfs; only a request that says so comes there.
+  if (!kernel_tree && IsKernelFilesystem(target)) {
     child.Note(path, "lies in procfs or sysfs");
     return EPERM;
   }

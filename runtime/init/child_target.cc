@@ -105,6 +105,14 @@ class Maker {
 
 int OpenTarget(Child& child, const char* path) { return sys::OpenInRoot(child.root, path, O_PATH); }
 
+int OpenKernelTarget(Child& child, const char* path) {
+  const int fd = sys::Openat2(child.root, path + strspn(path, "/"), O_PATH | O_CLOEXEC,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+  if (fd < 0 && errno == ELOOP) child.Note(path, "a link lies on the way");
+  if (fd < 0 && errno == ENOENT) child.Note(path, "is not there, and cannot be made");
+  return fd;
+}
+
 int OpenOrMakeTarget(Child& child, const char* path, bool directory) {
   const int fd = OpenTarget(child, path);
   if (fd >= 0 || errno != ENOENT) return fd;

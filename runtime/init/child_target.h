@@ -13,6 +13,10 @@ int OpenOrMakeTarget(Child& child, const char* path, bool directory);
 // O_PATH descriptor of an existing path, -1 with errno.
 int OpenTarget(Child& child, const char* path);
 
+// O_PATH descriptor of an existing `path` in /proc or /sys, through no link at all: so it lies in
+// the trees that were mounted there, whatever the image holds. -1 with errno.
+int OpenKernelTarget(Child& child, const char* path);
+
 // O_PATH descriptor of `name` directly below the root, made if missing; a link is refused: an image
 // with /proc -> /x would have the masks and the procfs elsewhere (S2).
 int OpenRootDirectory(Child& child, const char* name);

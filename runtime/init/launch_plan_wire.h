@@ -46,7 +46,8 @@ struct PlanMount {
   FdIndex mount;       // detached, attributes and propagation already set
   Str target;          // absolute path in the container
   uint32_t directory;  // what to make where the target is missing: 1 directory, 0 empty file
-  uint32_t reserved;
+  uint32_t
+      kernel_tree;  // 1: the target is /proc, /sys or below: it exists, and no link leads there
 };
 
 struct PlanCgroupMount {  // below /sys/fs/cgroup

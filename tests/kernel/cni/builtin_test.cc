@@ -327,6 +327,8 @@ TEST_F(BuiltinTest, PublishedPortsReachThePod) {
   EXPECT_EQ(Shell(-1, "ip netns exec third busybox nc -w 2 192.0.2.1 8080 </dev/null" + ask), 0);
   EXPECT_EQ(Shell(-1, "ip netns exec third busybox nc -w 2 192.0.2.1 8081 </dev/null" + ask), 0);
   EXPECT_EQ(Shell(-1, "busybox nc -w 2 192.0.2.1 8080 </dev/null" + ask), 0) << "from the node";
+  EXPECT_EQ(Shell(-1, "busybox nc -w 2 127.0.0.1 8080 </dev/null" + ask), 0) << "loopback";
+  EXPECT_NE(Shell(-1, "busybox nc -w 2 127.0.0.1 8081 </dev/null" + ask), 0) << "other address";
   EXPECT_EQ(Shell(client->netns.get(), "busybox nc -w 2 192.0.2.1 8080 </dev/null" + ask), 0);
   EXPECT_EQ(Shell(web->netns.get(), "busybox nc -w 2 192.0.2.1 8080 </dev/null" + ask), 0)
       << "hairpin";
@@ -345,6 +347,43 @@ TEST_F(BuiltinTest, PublishedPortsReachThePod) {
   kill(server, SIGTERM);
   web->netns.Reset();
   Shell(-1, "ip netns del third");
+  waitpid(server, nullptr, 0);
+}
+
+// CVE-2020-8558: what published ports need to answer on 127.0.0.1 opens none of the node's loopback
+// services to pods, neither as destination nor by a feigned source.
+TEST_F(BuiltinTest, LoopbackServicesStayOutOfThePodsReach) {
+  auto network = OpenNetwork(Options());
+  PodIdentity pod = Pod("attacker");
+  pod.ports = {{"tcp", 80, 8080, ""}};
+  StatusOr<Lease> lease = network->Add(pod);
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  std::string routed;
+  Shell(-1, "cat /proc/sys/net/ipv4/conf/cni0/route_localnet", &routed);
+  ASSERT_EQ(routed, "1\n");
+  const pid_t server = fork();
+  if (server == 0) {
+    Shell(-1, "timeout 60 busybox nc -ll -p 7777 -e busybox echo secret");
+    _exit(0);
+  }
+  ASSERT_TRUE(Eventually([&] { return Shell(-1, "busybox netstat -ltn | grep -q :7777") == 0; }));
+  // The node itself reaches it, the pod's own loopback is out of the way: its packets do leave.
+  EXPECT_EQ(Shell(-1, "busybox nc -w 2 127.0.0.1 7777 </dev/null | grep -q secret"), 0);
+  const int attacker = lease->netns.get();
+  ASSERT_EQ(Shell(attacker,
+                  "echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet; ip addr flush dev lo; "
+                  "ip route add 127.0.0.0/8 via 10.85.0.1 dev eth0"),
+            0);
+  EXPECT_NE(Shell(attacker, "busybox nc -w 1 127.0.0.1 7777 </dev/null | grep -q secret"), 0);
+  std::string counted;
+  Shell(-1, "nft list chain inet crisp_cni0 guard", &counted);
+  EXPECT_NE(counted.find("127.0.0.0/8"), std::string::npos) << counted;
+  // With the last port the door is closed again.
+  ASSERT_TRUE(network->Release(pod.sandbox_id, lease->record).ok());
+  Shell(-1, "cat /proc/sys/net/ipv4/conf/cni0/route_localnet", &routed);
+  EXPECT_EQ(routed, "0\n");
+  kill(server, SIGTERM);
+  lease->netns.Reset();
   waitpid(server, nullptr, 0);
 }
 

@@ -33,6 +33,8 @@ StatusOr<runtime::ContainerSpec> Request::Translate() const {
   input.pod = &pod;
   input.image = image;
   input.lower_dirs = {"/layers/1", "/layers/0"};
+  input.volume_layers = volume_layers;
+  input.cdi = cdi;
   input.cgroup_mode = mode;
   return TranslateContainer(input);
 }

@@ -14,6 +14,8 @@ struct Request {
   v1::PodSandboxConfig pod = GoodPod();
   v1::ContainerConfig config;
   image::ImageConfig image;
+  std::vector<std::vector<std::string>> volume_layers;
+  CdiEdits cdi;
   runtime::CgroupMode mode = runtime::CgroupMode::kHybrid;
 
   Request();

@@ -63,7 +63,26 @@ TEST(Refusals, Identity) {
        {"image.image", [](Request& r) { r.config.clear_image(); }},
        {"labels",
         [](Request& r) { (*r.config.mutable_annotations())["k"] = std::string(256 << 10, 'v'); }},
-       {"CDI_devices", [](Request& r) { r.config.add_cdi_devices()->set_name("a/b=c"); }}});
+       {"container_path",
+        [](Request& r) {
+          r.cdi.mounts.push_back({"/x", "/proc/self", {}});
+        }},
+       {"CDI mounts.hostPath",
+        [](Request& r) {
+          r.cdi.mounts.push_back({"x", "/x", {}});
+        }},
+       {"CDI mounts.options",
+        [](Request& r) {
+          r.cdi.mounts.push_back({"/x", "/x", {"suid"}});
+        }},
+       {"CDI deviceNodes.path",
+        [](Request& r) { r.cdi.nodes.emplace_back().path = "/etc/passwd"; }},
+       {"CDI deviceNodes.hostPath",
+        [](Request& r) { r.cdi.nodes.emplace_back().path = "/dev/no"; }},
+       {"CDI deviceNodes.permissions", [](Request& r) {
+          r.cdi.nodes.emplace_back().path = "/dev/null";
+          r.cdi.nodes.back().permissions = "x";
+        }}});
 }
 
 TEST(Refusals, S56LogPath) {
@@ -154,18 +173,46 @@ TEST(Refusals, S24Users) {
 TEST(Refusals, S2MountTargets) {
   for (const std::string& target :
        {std::string(""), std::string("/"), std::string("//"), std::string("relative"),
-        std::string("/proc"), std::string("/proc/../proc/"), std::string("//proc"),
-        std::string("/proc/self/attr"), std::string("/sys"), std::string("/sys/kernel"),
-        std::string("/./proc/"), std::string("/a/.."), std::string("/a\0b", 4),
+        std::string("/proc/../proc/"), std::string("/proc/self/attr"), std::string("/proc/1"),
+        std::string("/./proc//sys"), std::string("/proc/thread-self/x"), std::string("/proc/keys"),
+        std::string("/proc/meminfo/x"), std::string("/a/.."), std::string("/a\0b", 4),
         "/" + std::string(256, 'a'), std::string(4097, '/')}) {
     Request request;
     Mount(request, target);
-    EXPECT_TRUE(Refuses(request.Translate().status(), "mounts.container_path")) << target;
+    EXPECT_TRUE(Refuses(request.Translate().status(), "container_path")) << target;
   }
   Request request;
   Mount(request, "/process");
   Mount(request, "/sys/fs/cgroup");
-  EXPECT_TRUE(request.Translate().ok());
+  Mount(request, "/sys");
+  Mount(request, "/proc");
+  Mount(request, "/proc/meminfo");
+  EXPECT_TRUE(request.Translate().ok()) << request.Translate().status();
+}
+
+TEST(Refusals, S2PrivilegedMountTargets) {
+  for (const std::string target :
+       {"/proc/self", "/proc/thread-self/attr", "/proc/1", "/proc/42/ns", "/"}) {
+    Request request;
+    request.pod.mutable_linux()->mutable_security_context()->set_privileged(true);
+    request.security()->set_privileged(true);
+    Mount(request, target);
+    EXPECT_TRUE(Refuses(request.Translate().status(), "container_path")) << target;
+  }
+  Request request;
+  request.pod.mutable_linux()->mutable_security_context()->set_privileged(true);
+  request.security()->set_privileged(true);
+  Mount(request, "/proc/sys/net");
+  Mount(request, "/proc/kcore");
+  EXPECT_TRUE(request.Translate().ok()) << request.Translate().status();
+}
+
+v1::Mount* ImageMount(Request& request) {
+  request.volume_layers = {{"/layers/top"}};
+  v1::Mount* mount = Mount(request, "/image", "");
+  mount->mutable_image()->set_image("x");
+  mount->set_readonly(true);
+  return mount;
 }
 
 TEST(Refusals, Mounts) {
@@ -188,8 +235,14 @@ TEST(Refusals, Mounts) {
           mount->set_recursive_read_only(true);
           mount->set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
         }},
-       {"mounts.image", [](Request& r) { Mount(r, "/a", "")->mutable_image()->set_image("x"); }},
-       {"mounts.image", [](Request& r) { Mount(r, "/a")->set_image_sub_path("x"); }},
+       {"mounts.host_path", [](Request& r) { ImageMount(r)->set_host_path("/x"); }},
+       {"mounts.readonly", [](Request& r) { ImageMount(r)->set_readonly(false); }},
+       {"mounts.propagation",
+        [](Request& r) { ImageMount(r)->set_propagation(v1::PROPAGATION_BIDIRECTIONAL); }},
+       {"mounts.uidMappings", [](Request& r) { ImageMount(r)->add_uidmappings()->set_length(1); }},
+       {"mounts.image_sub_path", [](Request& r) { ImageMount(r)->set_image_sub_path("/x"); }},
+       {"mounts.image_sub_path", [](Request& r) { ImageMount(r)->set_image_sub_path("a/../b"); }},
+       {"mounts.image_sub_path", [](Request& r) { Mount(r, "/a")->set_image_sub_path("x"); }},
        {"uidMappings", [](Request& r) { Mount(r, "/a")->add_uidmappings()->set_length(1); }},
        {"uidMappings", [](Request& r) { Mount(r, "/a")->add_gidmappings()->set_length(1); }},
        {"mount_options", [](Request& r) { Mount(r, "/a")->add_mount_options("suid"); }},

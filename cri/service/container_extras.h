@@ -1,0 +1,28 @@
+// What a container takes from beyond its own image: images as volumes, CDI devices.
+#pragma once
+
+#include "cri/pods/pod.h"
+#include "cri/translate/container_spec.h"
+#include "imageservice/image_service.h"
+
+namespace crisp::cri {
+
+records::Image ImageRecord(const image::ImageHandle& handle);  // container_create.cc
+
+// The images of the container's image mounts: records for the journal, pins beside its own image's.
+// The error begins with what the kubelet recognises.
+Status AcquireVolumes(image::ImageService& images, Container* container);
+// The same after a restart, from the records; an image that is gone only loses its pin.
+void PinVolumesAgain(image::ImageService& images, Container* container);
+
+// The edits of the CDI devices that the request names, in its field or in annotations
+// "cdi.k8s.io/*".
+Status ResolveCdiDevices(const std::vector<std::string>& dirs, Container* container);
+
+// Both, for the translation.
+Status FillExtras(const Container& container, TranslateInput* input);
+
+// The request's mounts as ContainerStatus shows them: image volumes with the digest in use.
+void FillStatusMounts(const Container& container, v1::ContainerStatus* status);
+
+}  // namespace crisp::cri
