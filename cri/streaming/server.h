@@ -15,6 +15,7 @@ struct ServerOptions {
   int head_ms = 10'000;                 // from accept to the end of the request's head
   int setup_ms = 30'000;                // until all streams are there
   int idle_ms = 4 * 3600 * 1000;        // without a byte in either direction
+  int probe_ms = 5'000;                 // how often a client that is not being read is asked
   int drain_ms = 100;                   // after an exit, for children that hold the output
 };
 
