@@ -5,6 +5,7 @@
 
 #include "cri/debug_pages.h"
 #include "cri/service/recovery.h"
+#include "cri/service/stream_backend.h"
 #include "runtime/base/files.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stages.h"
@@ -36,6 +37,17 @@ cni::NetworkOptions NetworkOptionsOf(const Config& config) {
   options.builtin_bridge = config.network.bridge;
   options.state_dir = config.state + "/network";
   options.pool_size = static_cast<int>(config.network.pool_size);
+  return options;
+}
+
+StreamOptions StreamOptionsOf(const Config& config) {
+  StreamOptions options;
+  const std::string& policy = config.streaming.on_disconnect;
+  options.on_disconnect = policy == "kill"    ? OnDisconnect::kKill
+                          : policy == "leave" ? OnDisconnect::kLeave
+                                              : OnDisconnect::kHangUp;
+  options.hangup_grace = std::chrono::milliseconds(config.streaming.hangup_grace_ms);
+  options.attach_wait_ms = static_cast<int>(config.streaming.attach_wait_ms);
   return options;
 }
 
@@ -144,14 +156,19 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
                         {"ms", absl::StrCat((MonotonicNanos() - start) / 1'000'000)}});
   runtime_service_ = std::make_unique<RuntimeService>(options, parts);
   image_adapter_ = std::make_unique<ImageAdapter>(images_.get());
+  stream_backend_ =
+      std::make_unique<ContainerStreams>(StreamOptionsOf(config_), &pods_, parts.runtime);
   exits_.Start([this](const keeper::ExitEvent& event) { return runtime_service_->OnExit(event); });
   return absl::OkStatus();
 }
 
 Status Daemon::Serve() {
   if (stream_backend_ != nullptr) {
+    streaming::ServerOptions streams;
+    streams.address = config_.streaming.address;
+    streams.drain_ms = static_cast<int>(config_.exec.drain_ms);
     ASSIGN_OR_RETURN(stream_server_,
-                     streaming::StreamServer::Start({}, &urls_, stream_backend_.get()));
+                     streaming::StreamServer::Start(streams, &urls_, stream_backend_.get()));
   }
   RpcServerOptions rpc;
   rpc.socket_path = config_.socket;

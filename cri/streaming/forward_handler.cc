@@ -215,6 +215,8 @@ void ForwardHandler::Ready(const pollfd* fds) {
       const int error = ErrorOf(pair->fd.get());
       if (error == 0)
         Connected(pair);
+      else if (error == ECONNRESET)  // it stood, and was reset before we looked
+        Break(pair);
       else if (pair->family == AF_INET)
         Dial(pair, AF_INET6);
       else
