@@ -14,6 +14,10 @@ std::string ContainerName(const std::string& pod_id, const v1::ContainerMetadata
   return absl::StrCat("container/", pod_id, "/", metadata.name(), "/", metadata.attempt());
 }
 
+std::shared_ptr<const runtime::ContainerSpec> SpecInForce(const Container& container) {
+  return container.updated_spec ? container.updated_spec : container.spec;
+}
+
 records::Record RecordOf(const Pod& pod) {
   records::Record record;
   records::Pod* out = record.mutable_pod();
@@ -24,6 +28,10 @@ records::Record RecordOf(const Pod& pod) {
   for (const std::string& ip : pod.ips) out->add_ips(ip);
   out->set_network(pod.network_record);
   out->set_state(static_cast<int>(pod.state));
+  if (pod.updated) {
+    pod.overhead.SerializeToString(out->mutable_overhead());
+    pod.resources.SerializeToString(out->mutable_resources());
+  }
   return record;
 }
 
@@ -50,6 +58,7 @@ records::Record RecordOf(const Container& container) {
   for (const uint32_t group : container.identity.groups) out->add_groups(group);
   out->set_home(container.identity.home);
   out->set_pid(container.pid);
+  if (container.updated) container.resources.SerializeToString(out->mutable_resources());
   return record;
 }
 

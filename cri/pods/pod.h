@@ -53,6 +53,11 @@ struct Container {
   std::string reason, message;
   bool stop_sent = false;
   std::optional<keeper::ExitEvent> early_exit;  // came while Starting
+  bool update_running = false;  // a call writes to the cgroup: a start and other updates wait
+  bool updated = false;         // `resources` are no longer the config's
+  v1::LinuxContainerResources resources;  // in force
+  // `spec` with updated resources, null before the first update.
+  std::shared_ptr<const runtime::ContainerSpec> updated_spec;
   std::shared_ptr<void> image_pin;
   std::shared_ptr<runtime::ContainerSource> stats;  // while Running, once somebody has asked
   mutable EncodedParts encoded;
@@ -71,6 +76,8 @@ struct Pod {
   PodState state = PodState::kReady;
   bool stop_running = false;                           // Stopping: a call is at it; others join
   std::shared_ptr<const runtime::PodSandbox> sandbox;  // null once stopped
+  bool updated = false;                                // these are no longer the config's:
+  v1::LinuxContainerResources overhead, resources;
   std::vector<std::shared_ptr<Container>> containers;
   std::shared_ptr<runtime::PodSource> stats;  // while Ready, once somebody has asked
   mutable EncodedParts encoded;
@@ -79,6 +86,9 @@ struct Pod {
 // The names that make a retry recognisable.
 std::string PodName(const v1::PodSandboxMetadata& metadata);
 std::string ContainerName(const std::string& pod_id, const v1::ContainerMetadata& metadata);
+
+// What the container is (or will be) run with. Its lock is held by the caller.
+std::shared_ptr<const runtime::ContainerSpec> SpecInForce(const Container& container);
 
 // Journal records of the current state. The object's lock is held by the caller.
 records::Record RecordOf(const Pod& pod);

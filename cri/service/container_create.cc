@@ -34,15 +34,17 @@ Status VolumeErrorFirst(const Status& status) {
                 absl::StrCat(mark, message.substr(0, at), message.substr(at + mark.size())));
 }
 
-TranslateInput InputFor(const Pod& pod, const v1::ContainerConfig& config, const std::string& id,
-                        const records::Image& image, const runtime::RuntimeContext& context) {
+TranslateInput InputFor(const Pod& pod, const Container& container,
+                        const runtime::RuntimeContext& context) {
   TranslateInput input;
-  input.id = id;
+  input.id = container.id;
   input.sandbox_id = pod.id;
-  input.config = &config;
+  input.config = &container.config;
+  input.resources = &container.resources;
   input.pod = &pod.config;
-  input.image = ImageOf(image);
-  input.lower_dirs.assign(image.lower_dirs().begin(), image.lower_dirs().end());
+  input.image = ImageOf(container.image);
+  const auto& lower_dirs = container.image.lower_dirs();
+  input.lower_dirs.assign(lower_dirs.begin(), lower_dirs.end());
   input.cgroup_mode = context.cgroups->mode();
   return input;
 }
@@ -77,7 +79,7 @@ image::ImageConfig ImageOf(const records::Image& record) {
 
 StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
     const Pod& pod, const Container& container, const runtime::RuntimeContext& context) {
-  TranslateInput input = InputFor(pod, container.config, container.id, container.image, context);
+  TranslateInput input = InputFor(pod, container, context);
   RETURN_IF_ERROR(FillExtras(container, &input));
   ASSIGN_OR_RETURN(runtime::ContainerSpec spec, TranslateContainer(input));
   return std::make_shared<const runtime::ContainerSpec>(std::move(spec));
@@ -115,6 +117,7 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   container->pod_id = pod.id;
   container->name = ContainerName(pod.id, request.config().metadata());
   container->config = request.config();
+  container->resources = request.config().linux().resources();
   container->image = ImageRecord(image);
   container->image_pin = image.pin;
   RETURN_IF_ERROR(AcquireVolumes(*parts_.images, container.get()));

@@ -45,7 +45,7 @@ Status RuntimeService::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSync
   exec.output_cap = kReplyCap;
   exec.drain_ms = options_.exec_drain_ms;
   StatusOr<runtime::ExecOutput> output =
-      runtime::ExecInContainer(*container.spec, container.identity, running.pidfd->get(),
+      runtime::ExecInContainer(*running.spec, container.identity, running.pidfd->get(),
                                *running.cgroup, *running.sandbox, parts_.runtime, exec);
   call.stages().Mark("exec");
   if (!output.ok())

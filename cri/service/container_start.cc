@@ -1,7 +1,9 @@
 // StartContainer: Created -> Running, or Exited with reason StartError and a message that names
 // what was missing.
 #include <cerrno>
+#include <chrono>
 
+#include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
 #include "runtime/base/log.h"
 
@@ -15,14 +17,26 @@ bool WasInterrupted(const Status& status) {
   return absl::IsUnavailable(status) || ErrnoOf(status) == ECANCELED;
 }
 
-Status ClaimStart(Container& container) {
-  std::lock_guard<std::mutex> lock(container.mu);
+Status ClaimStart(Container& container, absl::Time deadline) {
+  std::unique_lock<std::mutex> lock(container.mu);
+  while (container.update_running && absl::Now() < deadline) {
+    container.changed.wait_for(lock, std::chrono::milliseconds(100));
+  }
+  if (container.update_running) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("start container ", container.id, ": an update is still running"));
+  }
   if (container.state != ContainerState::kCreated) {
     return absl::FailedPreconditionError(absl::StrCat("start container ", container.id, ": it is ",
                                                       Name(container.state), ", not created"));
   }
   container.state = ContainerState::kStarting;
   return absl::OkStatus();
+}
+
+std::shared_ptr<const runtime::ContainerSpec> LockedSpec(const Container& container) {
+  std::lock_guard<std::mutex> lock(container.mu);
+  return SpecInForce(container);
 }
 
 void SetState(Container& container, ContainerState state) {
@@ -73,7 +87,7 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   call.set_object(container->id);
   // Claimed first: a stop of the pod either finds the container starting and waits for it, or is
   // seen by the look at the pod that follows. The other way round it could slip between the two.
-  RETURN_IF_ERROR(ClaimStart(*container));
+  RETURN_IF_ERROR(ClaimStart(*container, call.deadline()));
   const auto found = ReadySandbox(*pod);
   if (!found.ok()) return GiveBackStart(*container, found.status());
   const std::shared_ptr<const runtime::PodSandbox> sandbox = *found;
@@ -94,11 +108,13 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
 Status RuntimeService::Launch(Container& container, const runtime::PodSandbox& sandbox,
                               CallContext& call) {
   std::unique_ptr<runtime::PreparedContainer> prepared = std::move(container.prepared);
-  if (!prepared) {
+  const auto spec = LockedSpec(container);
+  if (prepared) {  // an update since then has written its limits; the rest is in the plan
+    prepared->spec.oom_score_adj = spec->oom_score_adj;
+  } else {
     // After a restart of the daemon, or a first try that failed: the directories are there, the
     // mounts are not.
-    ASSIGN_OR_RETURN(prepared,
-                     runtime::PrepareContainer(*container.spec, parts_.runtime, /*reuse=*/true));
+    ASSIGN_OR_RETURN(prepared, runtime::PrepareContainer(*spec, parts_.runtime, /*reuse=*/true));
     call.stages().Mark("prepare");
   }
   ASSIGN_OR_RETURN(const OpenedLog log,

@@ -66,8 +66,8 @@ v1::ContainerStatus CurrentStatus(const Container& container) {
   status.set_exit_code(container.exit_code);
   status.set_reason(container.reason);
   status.set_message(container.message);
-  if (container.config.linux().has_resources()) {
-    *status.mutable_resources()->mutable_linux() = container.config.linux().resources();
+  if (container.updated || container.config.linux().has_resources()) {
+    *status.mutable_resources()->mutable_linux() = container.resources;
   }
   return status;
 }

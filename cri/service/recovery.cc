@@ -38,6 +38,12 @@ void RestorePod(const records::Pod& record, Held& held, const ServiceParts& part
   pod->ips.assign(record.ips().begin(), record.ips().end());
   pod->network_record = record.network();
   pod->state = static_cast<PodState>(record.state());
+  pod->updated = record.has_resources();
+  pod->overhead = pod->config.linux().overhead();
+  pod->resources = pod->config.linux().resources();
+  if (pod->updated && (!pod->overhead.ParseFromString(record.overhead()) ||
+                       !pod->resources.ParseFromString(record.resources())))
+    return;
   const bool live = pod->state == PodState::kReady || pod->state == PodState::kStopping;
   if (live && !pod->network_record.empty()) {
     const Status adopted = parts.network->Adopt(pod->id, pod->network_record);
@@ -68,6 +74,10 @@ std::shared_ptr<Container> ContainerOf(const records::Container& record) {
   container->pod_id = record.pod_id();
   if (!container->config.ParseFromString(record.config())) return nullptr;
   container->name = ContainerName(record.pod_id(), container->config.metadata());
+  container->resources = container->config.linux().resources();
+  container->updated = record.has_resources();
+  if (container->updated && !container->resources.ParseFromString(record.resources()))
+    return nullptr;
   container->image = record.image();
   container->volume_images.assign(record.volume_images().begin(), record.volume_images().end());
   container->cdi_edits = record.cdi_edits();

@@ -15,6 +15,7 @@ StatusOr<RunningContainer> FindRunning(PodStore& pods, const std::string& id, co
     }
     running.pidfd = container.pidfd;
     running.cgroup = container.cgroup;
+    running.spec = SpecInForce(container);
   }
   const std::lock_guard<std::mutex> lock(pod->mu);
   running.sandbox = pod->sandbox;

@@ -12,6 +12,7 @@ struct RunningContainer {
   std::shared_ptr<Container> container;
   std::shared_ptr<UniqueFd> pidfd;  // of its first process
   std::shared_ptr<runtime::Cgroup> cgroup;
+  std::shared_ptr<const runtime::ContainerSpec> spec;  // in force: with its updates
   std::shared_ptr<const runtime::PodSandbox> sandbox;
 };
 

@@ -100,6 +100,11 @@ class RuntimeService : public RuntimeHandler {
   Status StreamPodSandboxStats(const v1::StreamPodSandboxStatsRequest&,
                                StreamWriter<v1::StreamPodSandboxStatsResponse>&,
                                CallContext&) override;
+  // container_update.cc, sandbox_update.cc
+  Status UpdateContainerResources(const v1::UpdateContainerResourcesRequest&,
+                                  v1::UpdateContainerResourcesResponse*, CallContext&) override;
+  Status UpdatePodSandboxResources(const v1::UpdatePodSandboxResourcesRequest&,
+                                   v1::UpdatePodSandboxResourcesResponse*, CallContext&) override;
   // container_exec.cc, container_log.cc
   Status ExecSync(const v1::ExecSyncRequest&, v1::ExecSyncResponse*, CallContext&) override;
   Status ReopenContainerLog(const v1::ReopenContainerLogRequest&, v1::ReopenContainerLogResponse*,

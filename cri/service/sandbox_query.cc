@@ -47,11 +47,30 @@ std::vector<std::string> ListItems(const PodStore& pods, const v1::PodSandboxFil
   return items;
 }
 
+// What is asked for at all; the rest is 0.
+Json ResourcesJson(const v1::LinuxContainerResources& resources) {
+  Json json = Json::object();
+  const auto number = [&](const char* name, int64_t value) {
+    if (value != 0) json[name] = value;
+  };
+  number("cpuPeriod", resources.cpu_period());
+  number("cpuQuota", resources.cpu_quota());
+  number("cpuShares", resources.cpu_shares());
+  number("memoryLimitInBytes", resources.memory_limit_in_bytes());
+  number("memorySwapLimitInBytes", resources.memory_swap_limit_in_bytes());
+  for (const auto& limit : resources.hugepage_limits())
+    json["hugepageLimits"][limit.page_size()] = limit.limit();
+  for (const auto& [file, value] : resources.unified()) json["unified"][file] = value;
+  return json;
+}
+
 std::string InfoJson(const Pod& pod) {
   Json info;
   info["state"] = Name(pod.state);
   info["ips"] = pod.ips;
   info["network"] = pod.network_record;
+  info["overhead"] = ResourcesJson(pod.overhead);
+  info["resources"] = ResourcesJson(pod.resources);
   for (const auto& container : pod.containers) info["containers"].push_back(container->id);
   return info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -101,6 +101,8 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->id = id;
   pod->name = PodName(request.config().metadata());
   pod->config = request.config();
+  pod->overhead = request.config().linux().overhead();
+  pod->resources = request.config().linux().resources();
   pod->runtime_handler = request.runtime_handler();
   pod->created_at = RealtimeNanos();
   pod->ips = lease.ips;

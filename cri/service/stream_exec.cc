@@ -65,7 +65,7 @@ StatusOr<std::unique_ptr<streaming::StreamSession>> ContainerStreams::Exec(
   spec.tty = request.tty;
   spec.streams = {request.in, request.out, request.err};
   const Container& container = *running.container;
-  auto live = LiveExec::Start(*container.spec, container.identity, running.pidfd->get(),
+  auto live = LiveExec::Start(*running.spec, container.identity, running.pidfd->get(),
                               running.cgroup, runtime_, spec);
   if (!live.ok()) return Annotate(LaunchError(live.status()), "exec in container ", container.id);
   CountMetric("crisp_stream_sessions_total", "kind=\"exec\"");

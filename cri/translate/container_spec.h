@@ -21,6 +21,7 @@ struct TranslateInput {
   std::vector<std::vector<std::string>> volume_layers;  // of the image mounts, in their order
   CdiEdits cdi;
   runtime::CgroupMode cgroup_mode = runtime::CgroupMode::kHybrid;
+  const v1::LinuxContainerResources* resources = nullptr;  // in force; null: the config's
 };
 
 // Whether it mounts an image instead of a host path.

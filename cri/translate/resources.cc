@@ -1,3 +1,8 @@
+#include "cri/translate/resources.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "cri/translate/checks.h"
@@ -85,20 +90,36 @@ Status FillHugepages(const v1::LinuxContainerResources& asked, runtime::CgroupLi
   return absl::OkStatus();
 }
 
+// The files of cgroup v2 that limit what a container uses. What acts at once (memory.reclaim), sets
+// up triggers (*.pressure) or takes from others (cpuset.cpus.partition) is not among them, and
+// cgroup.* is the structure of the tree.
+bool IsLimitFile(const std::string& key) {
+  static const char* const kFiles[] = {
+      "cpu.idle",       "cpu.max",         "cpu.max.burst",    "cpu.uclamp.max",
+      "cpu.uclamp.min", "cpu.weight",      "cpu.weight.nice",  "cpuset.cpus",
+      "cpuset.mems",    "io.bfq.weight",   "io.latency",       "io.max",
+      "io.prio.class",  "io.weight",       "memory.high",      "memory.low",
+      "memory.max",     "memory.min",      "memory.oom.group", "memory.swap.high",
+      "misc.max",       "memory.swap.max", "memory.zswap.max", "memory.zswap.writeback",
+      "pids.max",       "rdma.max"};
+  const auto same = [&](const char* file) { return key == file; };
+  if (std::any_of(std::begin(kFiles), std::end(kFiles), same)) return true;
+  return absl::StartsWith(key, "hugetlb.") && absl::EndsWith(key, "B.max") &&
+         std::count(key.begin(), key.end(), '.') == 2;
+}
+
 Status FillUnified(const v1::LinuxContainerResources& asked, runtime::CgroupMode mode,
                    runtime::CgroupLimits* limits) {
+  constexpr char kField[] = "resources.unified";
   RETURN_IF_ERROR(CheckRange("number of unified", asked.unified_size(), 0, kMaxUnified));
   for (const auto& [key, value] : asked.unified()) {
-    // A file name of cgroup v2: "memory.high". Never a path.
-    const bool good =
-        key.find('.') != std::string::npos && key[0] != '.' &&
-        key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.") == std::string::npos &&
-        key.compare(0, 7, "cgroup.") != 0;
-    if (!good) return InvalidField("resources.unified", key, "not a controller's file");
+    if (!IsLimitFile(key)) return InvalidField(kField, key, "not a file that limits a container");
     if (mode == runtime::CgroupMode::kV1)
-      return InvalidField("resources.unified", key, "this host has no cgroup v2");
-    if (value.size() > 4096)
-      return InvalidField("resources.unified", key, "value longer than 4096 bytes");
+      return InvalidField(kField, key, "this host has no cgroup v2");
+    if (value.empty()) return InvalidField(kField, key, "has no value");
+    if (value.size() > 4096) return InvalidField(kField, key, "value longer than 4096 bytes");
+    if (value.find('\0') != std::string::npos || value.find('\n') != std::string::npos)
+      return InvalidField(kField, key, "value holds a NUL or a new line");
     limits->unified[key] = value;
   }
   return absl::OkStatus();
@@ -106,14 +127,24 @@ Status FillUnified(const v1::LinuxContainerResources& asked, runtime::CgroupMode
 
 }  // namespace
 
-Status FillResources(const TranslateInput& input, runtime::ContainerSpec* spec) {
-  const v1::LinuxContainerResources& asked = input.config->linux().resources();
-  RETURN_IF_ERROR(FillCpu(asked, &spec->limits));
-  RETURN_IF_ERROR(FillMemory(asked, &spec->limits));
-  RETURN_IF_ERROR(FillHugepages(asked, &spec->limits));
-  RETURN_IF_ERROR(FillUnified(asked, input.cgroup_mode, &spec->limits));
+StatusOr<Resources> TranslateResources(const v1::LinuxContainerResources& asked,
+                                       runtime::CgroupMode mode) {
+  Resources result;
+  RETURN_IF_ERROR(FillCpu(asked, &result.limits));
+  RETURN_IF_ERROR(FillMemory(asked, &result.limits));
+  RETURN_IF_ERROR(FillHugepages(asked, &result.limits));
+  RETURN_IF_ERROR(FillUnified(asked, mode, &result.limits));
   RETURN_IF_ERROR(CheckRange("resources.oom_score_adj", asked.oom_score_adj(), -1000, 1000));
-  spec->oom_score_adj = static_cast<int>(asked.oom_score_adj());
+  result.oom_score_adj = static_cast<int>(asked.oom_score_adj());
+  return result;
+}
+
+Status FillResources(const TranslateInput& input, runtime::ContainerSpec* spec) {
+  const v1::LinuxContainerResources& asked =
+      input.resources ? *input.resources : input.config->linux().resources();
+  ASSIGN_OR_RETURN(const Resources resources, TranslateResources(asked, input.cgroup_mode));
+  spec->limits = resources.limits;
+  spec->oom_score_adj = resources.oom_score_adj;
   return absl::OkStatus();
 }
 

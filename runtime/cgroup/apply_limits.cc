@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
@@ -13,18 +14,26 @@
 namespace crisp::runtime {
 namespace {
 
-// Remembers the values it replaced and puts them back, last first, unless it is committed.
+struct Done {
+  int root;
+  std::string file, old;
+};
+
+// Last first: the order in which the kernel took them is right for the way back too.
+void PutBack(const std::vector<Done>& done) {
+  for (size_t i = done.size(); i-- > 0;) {
+    (void)WriteControlFile(done[i].root, done[i].file, done[i].old);
+  }
+}
+
+// Remembers the values it replaced and puts them back unless they are taken over.
 class Writer {
  public:
   Writer(const HostState& state, const std::string& path) : state_(state), path_(path) {}
-  ~Writer() {
-    for (size_t i = done_.size(); i-- > 0;) {
-      (void)WriteControlFile(done_[i].root, done_[i].file, done_[i].old);
-    }
-  }
+  ~Writer() { PutBack(done_); }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
-  void Commit() { done_.clear(); }
+  std::vector<Done> TakeDone() { return std::exchange(done_, {}); }
 
   Status Write(const LimitWrite& write) {
     const Hierarchy* h = state_.ForController(write.controller);
@@ -51,11 +60,6 @@ class Writer {
   }
 
  private:
-  struct Done {
-    int root;
-    std::string file, old;
-  };
-
   static StatusOr<std::string> ReadOld(int fd, const std::string& file) {
     char buffer[4096];
     const ssize_t n = sys::Retry([&] { return pread(fd, buffer, sizeof(buffer), 0); });
@@ -76,9 +80,9 @@ class Writer {
 
 }  // namespace
 
-Status ApplyLimits(const HostState& state, const std::string& path,
-                   const std::vector<LimitWrite>& writes) {
-  Writer writer(state, path);
+StatusOr<Pending> ApplyLimits(std::shared_ptr<const HostState> state, const std::string& path,
+                              const std::vector<LimitWrite>& writes) {
+  Writer writer(*state, path);
   for (size_t i = 0; i < writes.size(); ++i) {
     Status status = writer.Write(writes[i]);
     if (ErrnoOf(status) == EINVAL && writes[i].swappable) {
@@ -88,8 +92,7 @@ Status ApplyLimits(const HostState& state, const std::string& path,
     }
     RETURN_IF_ERROR(status);
   }
-  writer.Commit();
-  return absl::OkStatus();
+  return Pending([state = std::move(state), done = writer.TakeDone()] { PutBack(done); });
 }
 
 }  // namespace crisp::runtime

@@ -56,7 +56,8 @@ bpf_insn Unless(unsigned reg, int64_t value) {
   return Instruction(BPF_JMP32 | BPF_JNE | BPF_K, reg, 0, 0, static_cast<int32_t>(value));
 }
 
-void AddRule(const DeviceRule& rule, std::vector<bpf_insn>* program) {
+// False: the rule has no condition, so nothing after it can be reached, which the verifier refuses.
+bool AddRule(const DeviceRule& rule, std::vector<bpf_insn>* program) {
   const size_t begin = program->size();
   if (rule.type != 'a') {
     program->push_back(Unless(kType, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR));
@@ -69,6 +70,7 @@ void AddRule(const DeviceRule& rule, std::vector<bpf_insn>* program) {
   }
   if (rule.major >= 0) program->push_back(Unless(kMajor, rule.major));
   if (rule.minor >= 0) program->push_back(Unless(kMinor, rule.minor));
+  const bool conditional = program->size() > begin;
   program->push_back(Alu(BPF_MOV, BPF_REG_0, 1));
   program->push_back(Exit());
   for (size_t i = begin; i < program->size(); ++i) {
@@ -77,6 +79,7 @@ void AddRule(const DeviceRule& rule, std::vector<bpf_insn>* program) {
       in.off = static_cast<int16_t>(program->size() - i - 1);
     }
   }
+  return conditional;
 }
 
 StatusOr<UniqueFd> LoadProgram(const std::vector<bpf_insn>& program) {
@@ -126,7 +129,9 @@ std::vector<bpf_insn> BuildDeviceProgram(const std::vector<DeviceRule>& allow) {
       Load(kMajor, offsetof(bpf_cgroup_dev_ctx, major)),
       Load(kMinor, offsetof(bpf_cgroup_dev_ctx, minor)),
   };
-  for (const DeviceRule& rule : allow) AddRule(rule, &program);
+  for (const DeviceRule& rule : allow) {
+    if (!AddRule(rule, &program)) return program;
+  }
   program.push_back(Alu(BPF_MOV, BPF_REG_0, 0));
   program.push_back(Exit());
   return program;

@@ -67,6 +67,12 @@ StatusOr<std::shared_ptr<const TaskFiles>> Group::OpenTasks() const {
 }
 
 Status Group::SetLimits(const CgroupLimits& limits) {
+  ASSIGN_OR_RETURN(Pending undo, ChangeLimits(limits));
+  undo.Commit();
+  return absl::OkStatus();
+}
+
+StatusOr<Pending> Group::ChangeLimits(const CgroupLimits& limits) {
   ASSIGN_OR_RETURN(const std::vector<LimitWrite> writes,
                    PlanLimits(limits, [&](const std::string& c) { return state_->KindOf(c); }));
   std::vector<std::string> v2_controllers;
@@ -79,7 +85,29 @@ Status Group::SetLimits(const CgroupLimits& limits) {
   if (!v2_controllers.empty()) {  // beside v1 they are enabled only where a limit asks for them
     RETURN_IF_ERROR(EnableControllers(*state_->v2, ParentOf(path_), v2_controllers));
   }
-  return Annotate(ApplyLimits(*state_, path_, writes), "set limits of cgroup ", path_);
+  StatusOr<Pending> undo = ApplyLimits(state_, path_, writes);
+  if (undo.ok()) return undo;
+  return Annotate(undo.status(), "set limits of cgroup ", path_);
+}
+
+Status Group::MakeRoom(int64_t bytes) {
+  const Hierarchy* h = state_->ForController("memory");
+  if (!h || !h->v2 || bytes < 0) return absl::OkStatus();
+  const std::string file = Below(path_, "memory.current");
+  const auto use = [&]() -> StatusOr<int64_t> {
+    ASSIGN_OR_RETURN(const std::string text, ReadFileAt(h->root.get(), file));
+    int64_t value = 0;
+    if (absl::SimpleAtoi(text, &value)) return value;
+    return absl::InternalError(absl::StrCat("read ", file, ": not a number"));
+  };
+  ASSIGN_OR_RETURN(int64_t now, use());
+  if (now <= bytes) return absl::OkStatus();
+  // EAGAIN: it got less than asked for, ENOENT before 5.19; what counts is the use afterwards.
+  (void)WriteControlFile(h->root.get(), Below(path_, "memory.reclaim"), absl::StrCat(now - bytes));
+  ASSIGN_OR_RETURN(now, use());
+  if (now <= bytes) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("limit memory of cgroup ", path_, " to ", bytes,
+                                                    " bytes: it uses ", now, " bytes"));
 }
 
 Status Group::SetDevices(const std::vector<DeviceRule>& allow) {

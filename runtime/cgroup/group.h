@@ -20,6 +20,8 @@ class Group : public Cgroup {
   int v2_fd() const override { return v2_dir_.get(); }
   StatusOr<std::shared_ptr<const TaskFiles>> OpenTasks() const override;
   Status SetLimits(const CgroupLimits& limits) override;
+  StatusOr<Pending> ChangeLimits(const CgroupLimits& limits) override;
+  Status MakeRoom(int64_t bytes) override;
   Status SetDevices(const std::vector<DeviceRule>& allow) override;
   Status Kill(int timeout_ms) override;
   StatusOr<bool> Populated() const override;

@@ -1,6 +1,7 @@
 #include "runtime/cgroup/limits.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/match.h"
 
@@ -115,8 +116,11 @@ Status Require(bool asked, ControllerKind kind, const char* controller) {
 }  // namespace
 
 uint64_t SharesToWeight(uint64_t shares) {
-  shares = std::clamp<uint64_t>(shares, 2, 262144);
-  return 1 + (shares - 2) * 9999 / 262142;
+  if (shares <= 2) return 1;
+  if (shares >= 262144) return 10000;
+  const double log = std::log2(static_cast<double>(shares));
+  const double weight = std::pow(10, (log * log + 125 * log) / 612 - 7.0 / 34);
+  return static_cast<uint64_t>(std::ceil(weight - 1e-6));  // 1024 gives 100 and a rounding error
 }
 
 StatusOr<Writes> PlanLimits(const CgroupLimits& limits,

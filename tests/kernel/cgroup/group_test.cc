@@ -403,6 +403,10 @@ TEST_P(GroupTest, DeviceProgramOnTheV2Tree) {
     EXPECT_EQ(RunMember(*group, [] { return OpenErrno("/dev/null"); }), 0);
     EXPECT_EQ(RunMember(*group, [] { return OpenErrno("/dev/zero"); }), zero ? 0 : EPERM);
   }
+  // A rule without a condition makes what follows it unreachable, which the verifier refuses.
+  const Status all = AttachDeviceProgram(group->v2_fd(), {{'a', -1, -1, "rwm"}, {'c', 1, 3, "r"}});
+  ASSERT_TRUE(all.ok()) << all;
+  EXPECT_EQ(RunMember(*group, [] { return OpenErrno("/dev/zero"); }), 0);
   EXPECT_TRUE(group->Remove().ok());
 }
 

@@ -51,7 +51,7 @@ TEST(PlanLimits, V2) {
   CgroupLimits limits = Everything();
   limits.unified = {{"memory.high", "max"}};
   EXPECT_THAT(Plan(limits, ControllerKind::kV2),
-              ElementsAre("cpu.weight=39", "cpu.max=50000 100000", "memory.max=1048576",
+              ElementsAre("cpu.weight=100", "cpu.max=50000 100000", "memory.max=1048576",
                           "memory.swap.max=2097152", "pids.max=7", "cpuset.cpus=0", "cpuset.mems=0",
                           "hugetlb.2MB.max=0", "hugetlb.2MB.rsvd.max=0", "memory.high=max"));
 }
@@ -72,7 +72,11 @@ TEST(PlanLimits, NoLimit) {
 
 TEST(PlanLimits, SharesToWeight) {
   EXPECT_EQ(SharesToWeight(2), 1u);
-  EXPECT_EQ(SharesToWeight(1024), 39u);
+  EXPECT_EQ(SharesToWeight(102), 17u);  // 100m
+  EXPECT_EQ(SharesToWeight(1024), 100u);
+  EXPECT_EQ(SharesToWeight(262143), 10000u);
+  for (uint64_t shares = 3; shares < 262144; shares += 7)
+    ASSERT_LE(SharesToWeight(shares - 1), SharesToWeight(shares)) << shares;
   EXPECT_EQ(SharesToWeight(262144), 10000u);
   EXPECT_EQ(SharesToWeight(0), 1u);
   EXPECT_EQ(SharesToWeight(UINT64_MAX), 10000u);

@@ -331,7 +331,16 @@ TEST(Refusals, MemoryAndTheRest) {
        {"unified", [](Request& r) { Unified(r, "cgroup.procs"); }},
        {"unified", [](Request& r) { Unified(r, "../memory.max"); }},
        {"unified", [](Request& r) { Unified(r, "memory"); }},
+       {"unified", [](Request& r) { Unified(r, "memory.max", ""); }},
+       {"unified", [](Request& r) { Unified(r, "memory.max", "1\n2"); }},
+       {"unified", [](Request& r) { Unified(r, "memory.max", std::string(1, '\0')); }},
        {"unified", [](Request& r) { Unified(r, "memory.max", std::string(4097, '1')); }}});
+  // What acts at once, sets up triggers, takes from others or is unknown.
+  for (const char* key : {"memory.reclaim", "memory.pressure", "cpuset.cpus.partition", "cpu.stat",
+                          "hugetlb.2MB.current", "hugetlb.max", "hugetlb.a.b.max", "io.cost.qos",
+                          "cgroup.freeze", "memory.maxx", ".max", ""}) {
+    ExpectRefused({{"unified", [&](Request& r) { Unified(r, key); }}});
+  }
   for (const char* size :
        {"", "MB", "3MB", "0MB", "02MB", "2", "2mb", "2MiB", "99999999999999MB"}) {
     ExpectRefused({{"page_size", [&](Request& r) { Hugepage(r, size); }}});
