@@ -17,10 +17,10 @@ var calls = []string{"RunPodSandbox", "CreateContainer", "StartContainer", "pod 
 	"StopContainer", "RemoveContainer", "StopPodSandbox", "RemovePodSandbox", "full cycle"}
 
 type settings struct {
-	n, memoryPods int
-	workers       []int
-	pull          bool
-	settle        time.Duration
+	n, memoryPods, streamMiB, execs int
+	workers                         []int
+	pull                            bool
+	settle                          time.Duration
 }
 
 func main() {
@@ -38,6 +38,8 @@ func main() {
 	flag.IntVar(&s.n, "n", 100, "cycles for each count of workers")
 	workers := flag.String("workers", "1,10", "how many pods at a time")
 	flag.IntVar(&s.memoryPods, "memory-pods", 50, "pods held at once to measure memory; 0 = not measured")
+	flag.IntVar(&s.streamMiB, "stream-mib", 0, "MiB through exec and port-forward of the streaming server; 0 = not measured")
+	flag.IntVar(&s.execs, "stream-execs", 50, "how often exec true through the streaming server, with --stream-mib")
 	flag.BoolVar(&s.pull, "pull", false, "pull the image first")
 	flag.Parse()
 	for _, word := range strings.Split(*workers, ",") {
@@ -82,6 +84,11 @@ func bench(s settings, targets []*target) error {
 			return err
 		}
 		printTimes(workers, s.n, results)
+	}
+	if s.streamMiB > 0 {
+		if err := benchStreams(s.streamMiB, s.execs, targets); err != nil {
+			return err
+		}
 	}
 	if s.memoryPods > 0 {
 		return measureMemory(s.memoryPods, targets)
