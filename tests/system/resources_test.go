@@ -289,3 +289,29 @@ func TestUpdatePodSandboxResources(t *testing.T) {
 	_, err = h.Raw.UpdatePodSandboxResources(ctx, change)
 	h.WantCode(err, codes.FailedPrecondition)
 }
+
+// A child of the first process is killed for memory: the first process goes on, and the reason says what happened.
+func TestOOMOfChild(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	s, out, _ := h.Sh(h.Pod(), "dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; echo child $?; exit 3", func(c *v1.ContainerConfig) {
+		c.Linux.Resources.MemoryLimitInBytes = 15 << 20
+	})
+	if s.Reason != "OOMKilled" || s.ExitCode != 3 || out != "child 137" {
+		t.Errorf("exit code %d, reason %q, output %q; want 3, OOMKilled, child 137", s.ExitCode, s.Reason, out)
+	}
+}
+
+// With memory.oom.group the whole container goes at once.
+func TestOOMGroup(t *testing.T) {
+	if !unified() {
+		t.Skip("this machine has no cgroup v2 controllers (run in the VM: tests/vm/run)")
+	}
+	h := host.Start(t, host.Options{})
+	s, out, _ := h.Sh(h.Pod(), "dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; echo child $?; exit 3", func(c *v1.ContainerConfig) {
+		c.Linux.Resources.MemoryLimitInBytes = 15 << 20
+		c.Linux.Resources.Unified = map[string]string{"memory.oom.group": "1"}
+	})
+	if s.Reason != "OOMKilled" || s.ExitCode != 137 || out != "" {
+		t.Errorf("exit code %d, reason %q, output %q; want 137, OOMKilled, nothing", s.ExitCode, s.Reason, out)
+	}
+}

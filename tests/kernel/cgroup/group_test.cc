@@ -294,7 +294,7 @@ TEST_P(GroupTest, LimitsReachTheKernel) {
   limits.cpuset_mems = "0";
   const Status set = group->SetLimits(limits);
   ASSERT_TRUE(set.ok()) << set;
-  EXPECT_EQ(Get(*group, "cpu.shares", "cpu.weight"), V2() ? "20" : "512");
+  EXPECT_EQ(Get(*group, "cpu.shares", "cpu.weight"), V2() ? "59" : "512");
   EXPECT_EQ(Get(*group, "cpu.cfs_quota_us", "cpu.max"), V2() ? "25000 50000" : "25000");
   EXPECT_EQ(Get(*group, "memory.limit_in_bytes", "memory.max"), "67108864");
   EXPECT_EQ(Get(*group, "pids.max", "pids.max"), "33");
@@ -335,7 +335,7 @@ TEST_P(GroupTest, FailedLimitsPutTheOldOnesBack) {
   const Status failed = group->SetLimits(limits);
   EXPECT_FALSE(failed.ok());
   EXPECT_THAT(std::string(failed.message()), HasSubstr("cpuset.cpus"));
-  EXPECT_EQ(Get(*group, "cpu.shares", "cpu.weight"), V2() ? "20" : "512");
+  EXPECT_EQ(Get(*group, "cpu.shares", "cpu.weight"), V2() ? "59" : "512");
   EXPECT_EQ(Get(*group, "memory.limit_in_bytes", "memory.max"), "67108864");
   EXPECT_EQ(Get(*group, "pids.max", "pids.max"), "33");
   EXPECT_TRUE(group->Remove().ok());
