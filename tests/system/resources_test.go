@@ -145,6 +145,8 @@ func TestUpdateBelowUse(t *testing.T) {
 			t.Fatal("the file is not written")
 		}
 	}
+	mustUpdate(h, id, &v1.LinuxContainerResources{MemoryLimitInBytes: 48 << 20}) // above the use
+	mustUpdate(h, id, &v1.LinuxContainerResources{MemoryLimitInBytes: 64 << 20})
 	if err := update(h, id, &v1.LinuxContainerResources{MemoryLimitInBytes: 8 << 20}); err == nil {
 		t.Error("a limit of 8 MiB was accepted over 32 MiB in use")
 	}
