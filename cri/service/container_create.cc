@@ -126,6 +126,9 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   ASSIGN_OR_RETURN(container->log_path, LogPathOf(pod.config, request.config()));
   container->log_directory = pod.config.log_directory();
   ASSIGN_OR_RETURN(container->stop_signal, StopSignalOf(request.config(), image.info.config));
+  if (container->spec->pid == runtime::NamespaceMode::kTarget) {
+    RETURN_IF_ERROR(TargetProcess(container->spec->pid_target, pod.id, *parts_.pods).status());
+  }
   call.stages().Mark("translate");
   ASSIGN_OR_RETURN(container->prepared,
                    runtime::PrepareContainer(*container->spec, parts_.runtime, /*reuse=*/false));

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kUnknownExitCode = 255;
 constexpr int kFlushMs = 500;
+constexpr int kStragglersMs = 1000;  // one that hangs in the kernel is killed again by a removal
 
 std::string ReasonOf(const keeper::ExitEvent& event, bool oom_killed) {
   if (event.wait_status == keeper::kUnknownStatus) return "Unknown";
@@ -17,23 +18,42 @@ std::string ReasonOf(const keeper::ExitEvent& event, bool oom_killed) {
   return event.wait_status == 0 ? "Completed" : "Error";
 }
 
+// StartContainer posts the event again once it has recorded the start.
+bool IsStarting(Container& container, const keeper::ExitEvent& event) {
+  std::lock_guard<std::mutex> lock(container.mu);
+  if (container.state != ContainerState::kStarting) return false;
+  container.early_exit = event;
+  return true;
+}
+
+// In a pid namespace of its own a container's processes end with its first one. In a shared one
+// they would go on, and hold its log and its volumes.
+void EndStragglers(Container& container) {
+  if (container.spec->pid == runtime::NamespaceMode::kContainer) return;
+  std::shared_ptr<runtime::Cgroup> cgroup;
+  {
+    std::lock_guard<std::mutex> lock(container.mu);
+    cgroup = container.cgroup;
+  }
+  if (cgroup) (void)cgroup->Kill(kStragglersMs);
+}
+
 }  // namespace
 
 bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
   const auto found = parts_.pods->FindContainer(event.id);
   if (!found.ok()) {
+    if (OnPauseExit(event)) return true;
     // An exec, or a container that was removed meanwhile: either way nobody else records it.
     parts_.runtime.keeper->AckExit(event.id);
     return parts_.runtime.wait_exit == nullptr;  // else the exec's call waits for it at the board
   }
   Container& container = **found;
+  if (IsStarting(container, event)) return true;
+  EndStragglers(container);
   // The end of the output is in the log before anybody sees the container as exited.
   (void)parts_.runtime.keeper->FlushLog(event.id, kFlushMs);
   std::unique_lock<std::mutex> lock(container.mu);
-  if (container.state == ContainerState::kStarting) {
-    container.early_exit = event;  // StartContainer posts it again once it has recorded the start
-    return true;
-  }
   if (container.state != ContainerState::kRunning) {
     parts_.runtime.keeper->AckExit(event.id);
     return true;

@@ -121,7 +121,13 @@ Status RuntimeService::Launch(Container& container, const runtime::PodSandbox& s
                    OpenLog(container.log_path.empty() ? "" : container.log_directory,
                            container.config.log_path()));
   call.stages().Mark("log");
-  const runtime::StartOptions options{log.fd.get(), log.offset, options_.max_log_line};
+  runtime::StartOptions options{log.fd.get(), log.offset, options_.max_log_line, -1};
+  std::shared_ptr<UniqueFd> target;
+  if (container.spec->pid == runtime::NamespaceMode::kTarget) {
+    ASSIGN_OR_RETURN(target,
+                     TargetProcess(container.spec->pid_target, container.pod_id, *parts_.pods));
+    options.pid_target = target->get();
+  }
   StatusOr<runtime::StartedContainer> started =
       runtime::StartContainer(*prepared, sandbox, parts_.runtime, options);
   call.stages().Mark("launch");

@@ -37,13 +37,14 @@ void WaitStarted(Container& container, std::unique_lock<std::mutex>& lock, absl:
 // and waits for the end. False at the deadline.
 bool StopGracefully(Container& container, std::unique_lock<std::mutex>& lock,
                     keeper::KeeperClient& keeper, absl::Time deadline) {
-  // Right after a start the program may not have its handler yet, and the kernel would drop the
-  // signal: CRI-O waits its whole deadline then. Nothing tells when a handler is installed, so look
-  // again, more and more seldom.
+  // Right after a start the program, as the first of its pid namespace, may not have its handler
+  // yet, and the kernel would drop the signal: CRI-O waits its whole deadline then. Nothing tells
+  // when a handler is installed, so look again, more and more seldom.
   absl::Duration pause = absl::Milliseconds(1);
   while (container.state == ContainerState::kRunning && !container.stop_sent &&
          absl::Now() < deadline) {
-    if (!runtime::SignalWouldBeDropped(container.pid, container.stop_signal)) {
+    const bool first = container.spec->pid == runtime::NamespaceMode::kContainer;
+    if (!first || !runtime::SignalWouldBeDropped(container.pid, container.stop_signal)) {
       container.stop_sent = true;
       (void)keeper.Signal(container.id, container.stop_signal);
       break;

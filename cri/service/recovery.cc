@@ -9,6 +9,7 @@
 #include "runtime/base/files.h"
 #include "runtime/base/id.h"
 #include "runtime/base/log.h"
+#include "runtime/container/pause.h"
 
 namespace crisp::cri {
 namespace {
@@ -26,6 +27,22 @@ StatusOr<Held> AskKeeper(keeper::KeeperClient& keeper) {
   ASSIGN_OR_RETURN(std::vector<keeper::HeldContainer> containers, keeper.EnumerateContainers());
   for (auto& container : containers) held.containers.emplace(container.id, std::move(container));
   return held;
+}
+
+// False: the pod's containers need it, and it is gone.
+bool RestorePause(Pod& pod, Held& held, const ServiceParts& parts, runtime::PodSandbox* sandbox) {
+  const auto it = held.containers.find(runtime::PauseId(pod.id));
+  const v1::LinuxSandboxSecurityContext& context = pod.config.linux().security_context();
+  const bool shared =
+      context.has_namespace_options() && context.namespace_options().pid() == v1::POD;
+  if (!shared) return true;
+  pod.pause_cgroup =
+      runtime::FindPauseCgroup(pod.id, pod.config.linux().cgroup_parent(), parts.runtime);
+  if (it == held.containers.end()) return false;
+  const bool runs = !it->second.exited;
+  sandbox->pause = std::move(it->second.pidfd);
+  held.containers.erase(it);
+  return runs;
 }
 
 void RestorePod(const records::Pod& record, Held& held, const ServiceParts& parts) {
@@ -57,6 +74,7 @@ void RestorePod(const records::Pod& record, Held& held, const ServiceParts& part
     sandbox->uts = std::move(it->second.uts);
     sandbox->shm = std::move(it->second.shm);
     sandbox->files = std::move(it->second.files);
+    if (!RestorePause(*pod, held, parts, sandbox.get())) pod->state = PodState::kStopping;
     pod->sandbox = std::move(sandbox);
     held.pods.erase(it);
   } else if (live) {
@@ -173,6 +191,12 @@ int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
   for (auto& [id, pod] : held.pods) parts.runtime.keeper->Drop(id);
   for (auto& [id, container] : held.containers) unknown[id] = "";
   std::set<std::string> parents = {""};
+  // Of a live pod: its pause.
+  std::set<std::string> known;
+  for (const auto& pod : parts.pods->Pods()) {
+    parents.insert(pod->config.linux().cgroup_parent());
+    if (pod->pause_cgroup) known.insert(pod->id);
+  }
   for (const records::Record& record : replay.records) {
     if (record.has_container()) parents.insert(record.container().cgroup_parent());
   }
@@ -181,7 +205,7 @@ int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
     if (!paths.ok()) continue;
     for (const std::string& path : *paths) {
       const std::string id = path.substr(path.rfind('/') + 1);
-      if (folded.containers.count(id) == 0) unknown[id] = parent;
+      if (folded.containers.count(id) + known.count(id) == 0) unknown[id] = parent;
     }
   }
   if (const auto dir = OpenDir(parts.runtime.containers_dir); dir.ok()) {

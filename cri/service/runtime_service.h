@@ -129,6 +129,10 @@ class RuntimeService : public RuntimeHandler {
                                                      CallContext& call);
   Status Launch(Container& container, const runtime::PodSandbox& sandbox, CallContext& call);
   Status RemoveStopped(Container& container);
+  // sandbox_pause.cc: the first process of a shared pid namespace.
+  Status BeginPause(Pod& pod, runtime::PodSandbox* sandbox);
+  Status EndPause(Pod& pod, absl::Time deadline);
+  bool OnPauseExit(const keeper::ExitEvent& event);
 
   ServiceOptions options_;
   ServiceParts parts_;
@@ -148,6 +152,11 @@ Status KillContainer(Container& container, absl::Time deadline);
 // container_remove.cc: durable removal of cgroup and upper directory, then of the journal's record.
 void QueueDestroy(Janitor& janitor, Journal& journal, const runtime::RuntimeContext& context,
                   const std::string& id, const std::string& cgroup_parent);
+
+// container_target.cc: the first process of the running container of this pod whose pid namespace
+// another one asks to join.
+StatusOr<std::shared_ptr<UniqueFd>> TargetProcess(const std::string& target_id,
+                                                  const std::string& pod_id, const PodStore& pods);
 
 // container_log.cc: opens the log below the pod's log directory, never through a link: regular, one
 // link.

@@ -1,6 +1,7 @@
 // RunPodSandbox: a pod's namespaces, network and files. No process is started.
 #include <google/protobuf/util/message_differencer.h>
 
+#include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
 #include "cri/translate/pod_spec.h"
 #include "runtime/base/files.h"
@@ -97,10 +98,15 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   RETURN_IF_ERROR(parts_.runtime.keeper->HoldPod(id, FdsOf(sandbox)));
   Pending held([&] { parts_.runtime.keeper->Drop(id); });
   call.stages().Mark("hold");
-
   pod->id = id;
-  pod->name = PodName(request.config().metadata());
   pod->config = request.config();
+  Pending pause([&] { (void)EndPause(*pod, absl::Now() + absl::Seconds(5)); });
+  if (spec.shared_pid) {
+    RETURN_IF_ERROR(BeginPause(*pod, &sandbox));
+    call.stages().Mark("pause");
+  }
+
+  pod->name = PodName(request.config().metadata());
   pod->overhead = request.config().linux().overhead();
   pod->resources = request.config().linux().resources();
   pod->runtime_handler = request.runtime_handler();
@@ -113,6 +119,7 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   network.Commit();
   files.Commit();
   held.Commit();
+  pause.Commit();
   call.stages().Mark("record");
   return pod;
 }

@@ -59,7 +59,8 @@ Status RuntimeService::StopPodSandbox(const v1::StopPodSandboxRequest& request,
     std::lock_guard<std::mutex> lock(pod.mu);
     containers = pod.containers;
   }
-  const Status killed = KillAll(containers, deadline);
+  Status killed = KillAll(containers, deadline);
+  killed.Update(EndPause(pod, deadline));
   call.stages().Mark("kill");
   if (killed.ok() && !pod.network_record.empty()) {
     const Status released = parts_.network->Release(pod.id, pod.network_record);

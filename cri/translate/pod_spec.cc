@@ -25,9 +25,9 @@ Status CheckNamespaces(const v1::NamespaceOption& options) {
   };
   RETURN_IF_ERROR(pod_or_node("namespace_options.network", options.network()));
   RETURN_IF_ERROR(pod_or_node("namespace_options.ipc", options.ipc()));
-  if (options.pid() != v1::CONTAINER) {
+  if (options.pid() != v1::POD && options.pid() != v1::CONTAINER && options.pid() != v1::NODE) {
     return InvalidField("namespace_options.pid", v1::NamespaceMode_Name(options.pid()),
-                        "only CONTAINER is supported yet");
+                        "must be POD, CONTAINER or NODE for a pod sandbox");
   }
   if (options.has_userns_options() && options.userns_options().mode() != v1::NODE) {
     return InvalidField("namespace_options.userns_options.mode",
@@ -122,6 +122,9 @@ StatusOr<runtime::PodSpec> TranslatePod(const v1::PodSandboxConfig& config, cons
   spec.id = id;
   spec.host_network = context.namespace_options().network() == v1::NODE;
   spec.host_ipc = context.namespace_options().ipc() == v1::NODE;
+  // CRI's default is POD, but who says nothing asks for nothing: no process for a pod that needs
+  // none.
+  spec.shared_pid = context.has_namespace_options() && context.namespace_options().pid() == v1::POD;
   spec.shm_bytes = defaults.shm_bytes;
   ASSIGN_OR_RETURN(spec.hostname, HostnameOf(config, spec.host_network));
   RETURN_IF_ERROR(FillSysctls(config, &spec));

@@ -91,23 +91,65 @@ Status CheckLsm(const v1::LinuxContainerSecurityContext& context) {
   return CheckSelinux(context.selinux_options());
 }
 
+// Network and IPC are the pod's; what would not have the asked effect is refused.
+Status CheckPodNamespace(const std::string& name, v1::NamespaceMode pod, v1::NamespaceMode asked) {
+  if (asked == v1::POD || asked == pod) return absl::OkStatus();
+  return InvalidField("security_context.namespace_options." + name, v1::NamespaceMode_Name(asked),
+                      absl::StrCat("the pod sandbox has ", v1::NamespaceMode_Name(pod)));
+}
+
+// A pod whose request said nothing about namespaces has no pid namespace to share, and its
+// containers get their own.
+Status FillPid(const v1::LinuxSandboxSecurityContext& pod, const v1::NamespaceOption& asked,
+               runtime::ContainerSpec* spec) {
+  switch (asked.pid()) {
+    case v1::CONTAINER:
+      return absl::OkStatus();
+    case v1::NODE:
+      spec->pid = runtime::NamespaceMode::kNode;
+      return absl::OkStatus();
+    case v1::TARGET:
+      spec->pid = runtime::NamespaceMode::kTarget;
+      spec->pid_target = asked.target_id();
+      if (!spec->pid_target.empty()) return absl::OkStatus();
+      return InvalidField("security_context.namespace_options.target_id", "",
+                          "must be set for pid TARGET");
+    case v1::POD:
+      break;
+    default:
+      return InvalidField("security_context.namespace_options.pid", absl::StrCat(asked.pid()),
+                          "not a namespace mode");
+  }
+  if (!pod.has_namespace_options()) return absl::OkStatus();
+  if (pod.namespace_options().pid() != v1::POD) {
+    return InvalidField("security_context.namespace_options.pid", "POD",
+                        absl::StrCat("the pod sandbox has ",
+                                     v1::NamespaceMode_Name(pod.namespace_options().pid())));
+  }
+  spec->pid = runtime::NamespaceMode::kPod;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Status FillNamespaces(const TranslateInput& input, runtime::ContainerSpec* spec) {
-  const v1::NamespaceOption& pod = input.pod->linux().security_context().namespace_options();
+  const v1::LinuxSandboxSecurityContext& sandbox = input.pod->linux().security_context();
+  const v1::NamespaceOption& pod = sandbox.namespace_options();
   const v1::LinuxContainerSecurityContext& context = input.config->linux().security_context();
   spec->host_network = pod.network() == v1::NODE;
   spec->host_ipc = pod.ipc() == v1::NODE;
-  spec->pid = runtime::NamespaceMode::kContainer;
-  if (context.has_namespace_options() && context.namespace_options().pid() != v1::CONTAINER) {
-    return InvalidField("security_context.namespace_options.pid",
-                        v1::NamespaceMode_Name(context.namespace_options().pid()),
-                        "only CONTAINER is supported yet");
+  if (!context.has_namespace_options()) {
+    // As the pod's: a container of a pod with the host's or a shared pid namespace is in it.
+    return sandbox.has_namespace_options() ? FillPid(sandbox, pod, spec) : absl::OkStatus();
   }
-  const v1::UserNamespace& userns = context.namespace_options().userns_options();
-  if (context.namespace_options().has_userns_options() && userns.mode() != v1::NODE) {
+  const v1::NamespaceOption& asked = context.namespace_options();
+  RETURN_IF_ERROR(CheckPodNamespace("network", pod.network(), asked.network()));
+  RETURN_IF_ERROR(CheckPodNamespace("ipc", pod.ipc(), asked.ipc()));
+  RETURN_IF_ERROR(FillPid(sandbox, asked, spec));
+  if (asked.has_userns_options() && asked.userns_options().mode() != v1::NODE) {
     return InvalidField("security_context.namespace_options.userns_options.mode",
-                        v1::NamespaceMode_Name(userns.mode()), "only NODE is supported yet");
+                        v1::NamespaceMode_Name(asked.userns_options().mode()),
+                        "only NODE is supported yet");
   }
   return absl::OkStatus();
 }

@@ -63,6 +63,14 @@ bool ProbePidfdExit() {
   return sys::PidfdExitStatus(pidfd.get(), &status) == 0 && WEXITSTATUS(status) == 42;
 }
 
+bool ProbeProcPidns() {
+  const UniqueFd own(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+  const UniqueFd context(sys::Fsopen("proc"));
+  return own.valid() && context.valid() &&
+         sys::FsconfigFd(context.get(), "pidns", own.get()) == 0 &&
+         sys::FsconfigCreate(context.get()) == 0;
+}
+
 // "36 35 98:0 /root /mnt opts - type ...": the first cgroup2 mount of this process, "" if none.
 std::string FindCgroup2() {
   const auto text = ReadFile("/proc/self/mountinfo");
@@ -96,6 +104,7 @@ Status SwitchOff(absl::string_view name, KernelFeatures* features) {
   } all[] = {{"overlay_lowerdir_plus", &features->overlay_lowerdir_plus},
              {"clone_detached_mount", &features->clone_detached_mount},
              {"pidfd_exit_info", &features->pidfd_exit_info},
+             {"proc_pidns", &features->proc_pidns},
              {"cgroup_kill", &features->cgroup_kill}};
   bool known = false;
   for (const auto& each : all) {
@@ -105,8 +114,8 @@ Status SwitchOff(absl::string_view name, KernelFeatures* features) {
   }
   if (known) return absl::OkStatus();
   return InvalidField("debug.kernel_features_off", name,
-                      "must be all, overlay_lowerdir_plus, clone_detached_mount, pidfd_exit_info "
-                      "or cgroup_kill");
+                      "must be all, overlay_lowerdir_plus, clone_detached_mount, pidfd_exit_info, "
+                      "proc_pidns or cgroup_kill");
 }
 
 }  // namespace
@@ -116,6 +125,7 @@ StatusOr<KernelFeatures> ProbeKernelFeatures(const std::vector<std::string>& off
   features.overlay_lowerdir_plus = ProbeOverlay();
   features.clone_detached_mount = ProbeCloneDetached();
   features.pidfd_exit_info = ProbePidfdExit();
+  features.proc_pidns = ProbeProcPidns();
   features.cgroup_kill = ProbeCgroupKill();
   for (const std::string& name : off) RETURN_IF_ERROR(SwitchOff(name, &features));
   const char* environment = getenv("CRISP_FEATURES_OFF");

@@ -16,6 +16,7 @@ struct KernelFeatures {
   bool clone_detached_mount =
       false;  // 6.15: open_tree(CLONE) on a detached mount; else it is attached first
   bool pidfd_exit_info = false;  // 6.15: PIDFD_GET_INFO tells the exit status after the reap
+  bool proc_pidns = false;       // 6.17: procfs "pidns=": of a pid namespace without being in it
   bool cgroup_kill = false;      // 5.14: cgroup.kill (only where a v2 tree is mounted)
 };
 

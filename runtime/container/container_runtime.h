@@ -48,6 +48,7 @@ struct StartOptions {
   int log = -1;  // borrowed; see LaunchRequest
   uint64_t log_offset = 0;
   uint32_t max_log_line = 16384;
+  int pid_target = -1;  // borrowed: pidfd of the target's first process (NamespaceMode::kTarget)
 };
 
 struct StartedContainer {

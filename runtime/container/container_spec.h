@@ -42,7 +42,7 @@ struct Rlimit {
   uint64_t soft, hard;
 };
 
-enum class NamespaceMode { kPod, kContainer, kNode };
+enum class NamespaceMode { kPod, kContainer, kNode, kTarget };
 
 struct ContainerSpec {
   std::string id;  // 64 hex
@@ -57,7 +57,8 @@ struct ContainerSpec {
   bool privileged = false;
   bool tty = false;
   bool stdin_open = false, stdin_once = false;
-  NamespaceMode pid = NamespaceMode::kContainer;  // kPod, kNode: a later issue
+  NamespaceMode pid = NamespaceMode::kContainer;
+  std::string pid_target;  // kTarget: the id of the container whose pid namespace is joined
   bool host_network = false, host_ipc = false;
   std::vector<std::string> masked_paths, readonly_paths;
   std::vector<BindMount>

@@ -6,6 +6,7 @@
 #include "runtime/container/bind_mount.h"
 #include "runtime/container/cgroup_view.h"
 #include "runtime/container/mount_rules.h"
+#include "runtime/container/pid_proc.h"
 #include "runtime/container/plan_builder.h"
 
 namespace crisp::runtime {
@@ -37,9 +38,11 @@ std::string PathOf(const std::vector<std::string>& env) {
 constexpr CapSet Bit(int capability) { return CapSet{1} << capability; }
 constexpr CapSet kSysPtrace = Bit(19), kSysAdmin = Bit(21);
 
-// See exec_init.cc: may somebody in the container trace a process with more capabilities?
+// See exec_init.cc: may somebody in the container trace a process with more capabilities? Who is in
+// a shared pid namespace with it may have any.
 bool FilterBeforeEntry(const ContainerSpec& spec) {
   if (spec.no_new_privs || spec.seccomp == nullptr) return false;
+  if (spec.pid != NamespaceMode::kContainer) return (spec.caps.permitted & kSysAdmin) == 0;
   return (spec.caps.bounding & kSysPtrace) != 0 && (spec.caps.bounding & kSysAdmin) == 0;
 }
 
@@ -166,6 +169,22 @@ void FillNamespaces(const PodSandbox& pod, PlanBuilder* plan) {
   plan->head().uts = plan->Fd(pod.uts.get());
 }
 
+Status FillPid(const ContainerSpec& spec, int pid, const KernelFeatures& features,
+               LaunchPlan* result, PlanBuilder* plan) {
+  if (spec.pid == NamespaceMode::kContainer) return absl::OkStatus();
+  if (FilterBeforeEntry(spec)) plan->head().flags |= init::kPlanFilterBeforeEntry;
+  if (spec.pid == NamespaceMode::kNode) {
+    plan->head().flags |= init::kPlanHostPid;
+    return absl::OkStatus();
+  }
+  if (pid < 0) return absl::FailedPreconditionError("no process whose pid namespace to join");
+  ASSIGN_OR_RETURN(UniqueFd proc, MakePidProc(pid, features));
+  plan->head().pid = plan->Fd(pid);
+  plan->head().proc = plan->Fd(proc.get());
+  result->owned.push_back(std::move(proc));
+  return absl::OkStatus();
+}
+
 void FillRoot(const PreparedContainer& prepared, PlanBuilder* plan) {
   const ContainerSpec& spec = prepared.spec;
   init::PlanHeader& head = plan->head();
@@ -196,7 +215,8 @@ bool CoversPath(const ContainerSpec& spec, const std::string& path) {
 }
 
 StatusOr<LaunchPlan> MakeStartPlan(const PreparedContainer& prepared, const PodSandbox& pod,
-                                   const std::vector<int>& v1_tasks, const Stdio& stdio) {
+                                   const std::vector<int>& v1_tasks, const Stdio& stdio, int pid,
+                                   const KernelFeatures& features) {
   PlanBuilder plan(init::PlanKind::kStart);
   LaunchPlan result;
   FillProcess(prepared.spec, prepared.identity, stdio, prepared.spec.args, &plan);
@@ -204,6 +224,7 @@ StatusOr<LaunchPlan> MakeStartPlan(const PreparedContainer& prepared, const PodS
   FillTasks(v1_tasks, &plan);
   FillCgroupView(&plan);
   FillNamespaces(pod, &plan);
+  RETURN_IF_ERROR(FillPid(prepared.spec, pid, features, &result, &plan));
   FillRoot(prepared, &plan);
   RETURN_IF_ERROR(FillDev(prepared, pod, &result, &plan));
   RETURN_IF_ERROR(FillBinds(prepared, pod, &result, &plan));

@@ -15,9 +15,11 @@ struct LaunchPlan {
   std::vector<UniqueFd> owned;  // copies of the pod's mounts
 };
 
-// Takes no ownership of anything in `prepared`; its mounts are used up by the launch.
+// Takes no ownership of anything in `prepared`; its mounts are used up by the launch. `pid`: pidfd
+// of a process whose pid namespace is joined, -1 for none.
 StatusOr<LaunchPlan> MakeStartPlan(const PreparedContainer& prepared, const PodSandbox& pod,
-                                   const std::vector<int>& v1_tasks, const Stdio& stdio);
+                                   const std::vector<int>& v1_tasks, const Stdio& stdio, int pid,
+                                   const KernelFeatures& features);
 
 // `cgroup_v2`: -1 or the directory to be born in.
 StatusOr<LaunchPlan> MakeExecPlan(const ContainerSpec& spec, const Identity& identity, int pidfd,

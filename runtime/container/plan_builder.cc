@@ -15,7 +15,8 @@ PlanBuilder::PlanBuilder(init::PlanKind kind) : strings_(1, '\0') {
   head_.kind = kind;
   for (init::FdIndex* index :
        {&head_.stdio[0], &head_.stdio[1], &head_.stdio[2], &head_.cgroup_v2, &head_.container,
-        &head_.net, &head_.ipc, &head_.uts, &head_.root, &head_.dev, &head_.pts, &head_.shm}) {
+        &head_.net, &head_.ipc, &head_.uts, &head_.user, &head_.pid, &head_.root, &head_.dev,
+        &head_.pts, &head_.shm, &head_.proc, &head_.sys, &head_.program}) {
     *index = init::kNoFd;
   }
   // An empty table still needs a valid offset.

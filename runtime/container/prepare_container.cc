@@ -20,9 +20,6 @@ constexpr size_t kMaxMounts = 150;  // the launch packet takes 200 descriptors
 Status CheckSpec(const ContainerSpec& spec) {
   if (spec.args.empty()) return InvalidField("args", "", "nothing to run");
   if (spec.lower_dirs.empty()) return InvalidField("image", spec.id, "has no layers");
-  if (spec.pid != NamespaceMode::kContainer) {
-    return absl::UnimplementedError("pid namespace modes other than CONTAINER");
-  }
   if (spec.mounts.size() > kMaxMounts) {
     return InvalidField("mounts", absl::StrCat(spec.mounts.size()), "at most 150 are possible");
   }

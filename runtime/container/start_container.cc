@@ -61,7 +61,9 @@ StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const Pod
   RETURN_IF_ERROR(RefreshPropagated(&prepared));
   ASSIGN_OR_RETURN(Stdio stdio, MakeStdio(prepared));
   ASSIGN_OR_RETURN(const std::shared_ptr<const TaskFiles> tasks, prepared.cgroup->OpenTasks());
-  ASSIGN_OR_RETURN(LaunchPlan plan, MakeStartPlan(prepared, pod, tasks->fds(), stdio));
+  const int pid = prepared.spec.pid == NamespaceMode::kPod ? pod.pause.get() : options.pid_target;
+  ASSIGN_OR_RETURN(LaunchPlan plan,
+                   MakeStartPlan(prepared, pod, tasks->fds(), stdio, pid, context.features));
   ASSIGN_OR_RETURN(keeper::LaunchResult launched,
                    context.keeper->Launch(MakeRequest(prepared, plan, stdio, options)));
   processes.Commit();

@@ -70,6 +70,12 @@ int JoinNamespaces(Child& child);
 int JoinContainer(Child& child);
 int JoinPidNamespace(Child& child);
 int MakeCgroupNamespace(Child& child);
+// child_shared.cc
+int FindSharedProc(Child& child);
+int MountVisibleTrees(Child& child);
+int JoinUserNamespace(Child& child);
+int MakeMountNamespace(Child& child);
+int JoinSharedPidNamespace(Child& child);
 // child_root.cc
 int MakeTreePrivate(Child& child);
 int MakeMaskSource(Child& child);

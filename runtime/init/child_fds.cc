@@ -36,10 +36,13 @@ class FdSet {
 
 bool AddPlan(const Child& child, FdSet* keep) {
   const PlanHeader& head = child.head();
-  bool fits = keep->Add(child.pipe);
+  bool fits = keep->Add(child.pipe) && keep->Add(child.proc);
+  // For SetOomScore, where the container has no procfs of its own to write it through.
+  if (!child.plan.Has(kPlanProc)) fits &= keep->Add(LauncherProc());
   for (FdIndex index : head.stdio) fits &= keep->Add(child.Fd(index));
   for (FdIndex index :
-       {head.container, head.net, head.ipc, head.uts, head.root, head.dev, head.pts, head.shm}) {
+       {head.container, head.net, head.ipc, head.uts, head.user, head.pid, head.root, head.dev,
+        head.pts, head.shm, head.proc, head.sys, head.program}) {
     fits &= keep->Add(child.Fd(index));
   }
   for (uint32_t i = 0; i < head.v1_tasks.count; ++i) {

@@ -30,7 +30,8 @@ int AttachBelowDev(Child& child, int mount, const char* path) {
 
 int MountProc(Child& child) {
   if (!child.plan.Has(kPlanProc)) return 0;
-  child.proc = MakeMount("proc", kInert);
+  if (child.head().proc != kNoFd) child.proc = child.Fd(child.head().proc);
+  if (child.proc < 0) child.proc = MakeMount("proc", kInert);
   if (child.proc < 0) return errno;
   const int target = OpenRootDirectory(child, "proc");
   if (target < 0) return errno;
@@ -49,11 +50,13 @@ int MountDev(Child& child) {
 }
 
 // A fresh sysfs shows the network devices of the namespace that the child is in: the pod's, or the
-// host's with host network.
+// host's with host network. With a user namespace and the host's network the kernel gives none, so
+// the plan brings a copy of the host's.
 int MountSys(Child& child) {
   if (!child.plan.Has(kPlanSys)) return 0;
   const unsigned readonly = child.plan.Has(kPlanSysWritable) ? 0 : MOUNT_ATTR_RDONLY;
-  const int mount = MakeMount("sysfs", kInert | readonly);
+  const int mount = child.head().sys != kNoFd ? child.Fd(child.head().sys)
+                                              : MakeMount("sysfs", kInert | readonly);
   if (mount < 0) return errno;
   const int target = OpenRootDirectory(child, "sys");
   if (target < 0) return errno;

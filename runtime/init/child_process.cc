@@ -123,6 +123,7 @@ int SearchPath(Child& child, const char* name) {
 int FindProgram(Child& child) {
   const char* name = child.argv[0];
   child.Note(name);
+  if (child.head().program != kNoFd) return 0;
   if (*name == '\0') return ENOENT;
   if (strchr(name, '/') == nullptr) return SearchPath(child, name);
   if (strlen(name) >= sizeof(child.program)) return ENAMETOOLONG;
@@ -131,6 +132,10 @@ int FindProgram(Child& child) {
 }
 
 int Execute(Child& child) {
+  if (child.head().program != kNoFd) {
+    const int program = child.Fd(child.head().program);
+    return ErrnoIf(syscall(SYS_execveat, program, "", child.argv, child.envp, AT_EMPTY_PATH));
+  }
   child.Note(child.program);
   execve(child.program, child.argv, child.envp);
   const int err = errno;

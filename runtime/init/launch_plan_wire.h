@@ -8,7 +8,7 @@
 namespace crisp::init {
 
 inline constexpr uint32_t kPlanMagic = 0x50534952;  // "RISP"
-inline constexpr uint32_t kPlanVersion = 1;
+inline constexpr uint32_t kPlanVersion = 2;
 inline constexpr uint32_t kPlanMaxSize = 8 << 20;  // execve itself takes 6 MiB of strings at most
 
 enum class PlanKind : uint32_t { kStart = 1, kExec = 2 };
@@ -40,6 +40,7 @@ enum PlanFlag : uint32_t {
   // Exec: processes of the container see the stub, because they live in its pid namespace or in a
   // user namespace that owns its memory: it gets memory of its own (R4).
   kPlanSeen = 1u << 10,
+  kPlanHostPid = 1u << 16,  // start: no pid namespace of its own, the keeper's
 };
 
 struct PlanMount {
@@ -81,7 +82,11 @@ struct PlanHeader {
   FdIndex cgroup_v2;            // directory for CLONE_INTO_CGROUP
   FdIndex container;            // exec: pidfd of the container's first process
   FdIndex net, ipc, uts;        // start: namespaces to join
+  FdIndex user;                 // start: the user namespace that owns them, joined too
+  FdIndex pid;                  // start: pidfd of a process whose pid namespace is joined
   FdIndex root, dev, pts, shm;  // start: detached mounts (shm: on /dev/shm)
+  FdIndex proc, sys;            // start: detached, instead of those that the child makes
+  FdIndex program;              // start: executed instead of the file that args[0] names
 
   Str cwd;
   Str program_path;       // value of PATH for the search of args[0]

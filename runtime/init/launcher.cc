@@ -6,6 +6,7 @@
 
 #include "runtime/init/clone_on_stack.h"
 #include "runtime/init/container_init.h"
+#include "runtime/init/joined_launcher.h"
 #include "runtime/init/launch_guard.h"
 #include "runtime/init/launch_memory.h"
 #include "runtime/init/outcome.h"
@@ -40,6 +41,7 @@ LaunchOutcome LaunchContainer(const void* plan, size_t size, const int* fds, siz
     return Failed(Step::kPlan, EINVAL, bad);
   }
   if (!AllAboveStdio(fds, fd_count)) return Failed(Step::kPlan, EBADF, "a descriptor below 3");
+  if (NeedsOwnMemory(*view.head)) return LaunchJoined(view, fds, watch);
   LaunchMemory memory;
   if (const int err = memory.Map(view)) return Failed(Step::kPlan, err, "memory of the launch");
   Report report;

@@ -71,8 +71,9 @@ bool FdsFit(const Checker& check, PlanKind kind) {
   }
   if (kind == PlanKind::kStart && !check.Fd(head.root)) return false;
   if (kind == PlanKind::kExec && !check.Fd(head.container)) return false;
-  for (FdIndex index : {head.cgroup_v2, head.container, head.net, head.ipc, head.uts, head.root,
-                        head.dev, head.pts, head.shm}) {
+  for (FdIndex index :
+       {head.cgroup_v2, head.container, head.net, head.ipc, head.uts, head.user, head.pid,
+        head.root, head.dev, head.pts, head.shm, head.proc, head.sys, head.program}) {
     if (!check.OptionalFd(index)) return false;
   }
   return true;

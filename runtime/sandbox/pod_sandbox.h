@@ -19,6 +19,8 @@ struct PodSpec {
   bool host_network =
       false;              // then `netns` of MakePodSandbox is invalid and no UTS namespace is made
   bool host_ipc = false;  // then no IPC namespace and no shm of its own
+  bool shared_pid =
+      false;  // the containers share a pid namespace: the caller starts its first process
   std::map<std::string, std::string> sysctls;  // dotted names, already validated
   std::string hosts, resolv_conf;              // file contents; hostname's file is hostname + "\n"
   uint64_t shm_bytes = 64 << 20;
@@ -29,6 +31,9 @@ struct PodSandbox {
   UniqueFd net, ipc, uts;  // namespace fds; invalid = the host's
   UniqueFd shm;            // mount fd (tmpfs 1777) of /dev/shm; invalid = the host's
   UniqueFd files;          // mount fd of a 64 KiB tmpfs with hosts, resolv.conf, hostname
+  // pidfd of the first process of the pid namespace that the containers share (StartPause);
+  // invalid: they share none.
+  UniqueFd pause;
 };
 
 // Makes all but the network namespace, which the caller hands in (from cni). `state_dir`: used only

@@ -56,6 +56,9 @@ inline int PidfdExitStatus(int pidfd, int* wait_status) {
   return 0;
 }
 
+// A descriptor of the process's pid namespace (6.11). -1 with errno.
+inline int PidfdPidNamespace(int pidfd) { return ioctl(pidfd, _IO(0xFF, 5), 0); }
+
 // CRI's exit code of a wait(2) status: the code itself, or 128 + signal.
 inline int ExitCodeOf(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);

@@ -11,6 +11,7 @@ RULES = [
     ("runtime/init/", ["runtime/sys/"]),
     ("runtime/keeper/client", ["runtime/sys/", "runtime/base/", "runtime/init/"]),
     ("runtime/keeper/", ["runtime/sys/", "runtime/init/"]),
+    ("runtime/pause/", []),
     ("runtime/cgroup/", ["runtime/sys/", "runtime/base/"]),
     ("runtime/seccomp/", ["runtime/sys/", "runtime/base/"]),
     ("runtime/security/", ["runtime/sys/", "runtime/base/"]),
@@ -23,7 +24,7 @@ RULES = [
     ("deploy/", ["runtime/sys/", "runtime/base/"]),
     ("cri/", ["runtime/", "imageservice/", "cni/"]),
 ]
-BARE = ("runtime/sys/", "runtime/init/", "runtime/keeper/")  # no Abseil, no gRPC; but the keeper's client is not bare
+BARE = ("runtime/sys/", "runtime/init/", "runtime/keeper/", "runtime/pause/")  # no Abseil, no gRPC; but the keeper's client is not bare
 GRPC_ALLOWED = ("cri/api/", "cri/cli/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 TOPS = ("cri/", "runtime/", "imageservice/", "cni/", "deploy/", "tests/")

@@ -108,8 +108,6 @@ const std::vector<Case>& Refusals() {
       {"network", [](auto& c) { Options(c)->set_network(v1::TARGET); }},
       {"network", [](auto& c) { Options(c)->set_network(static_cast<v1::NamespaceMode>(9)); }},
       {"ipc", [](auto& c) { Options(c)->set_ipc(v1::CONTAINER); }},
-      {"pid", [](auto& c) { Options(c)->set_pid(v1::POD); }},
-      {"pid", [](auto& c) { Options(c)->set_pid(v1::NODE); }},
       {"pid", [](auto& c) { Options(c)->set_pid(v1::TARGET); }},
       {"userns_options", [](auto& c) { Options(c)->mutable_userns_options()->set_mode(v1::POD); }},
       {"cgroup_parent", [](auto& c) { c.mutable_linux()->set_cgroup_parent("/a/../b"); }},

@@ -290,7 +290,9 @@ TEST(Refusals, Security) {
        {"masked_paths", [](Request& r) { r.security()->add_masked_paths("x"); }},
        {"masked_paths", [](Request& r) { r.security()->add_masked_paths("/proc/../x"); }},
        {"readonly_paths", [](Request& r) { r.security()->add_readonly_paths(""); }},
-       {"namespace_options.pid",
+       {"namespace_options.pid",  // the pod has none to share
+        [](Request& r) { r.security()->mutable_namespace_options()->set_pid(v1::POD); }},
+       {"target_id",
         [](Request& r) { r.security()->mutable_namespace_options()->set_pid(v1::TARGET); }},
        {"userns_options", [](Request& r) {
           v1::NamespaceOption* options = r.security()->mutable_namespace_options();
