@@ -149,7 +149,8 @@ NetworkManager::Plan NetworkManager::CurrentPlan() {
   return now;
 }
 
-StatusOr<Attachment> NetworkManager::TakeAttachment(LiveNetwork& network) {
+StatusOr<Attachment> NetworkManager::TakeAttachment(LiveNetwork& network, int netns) {
+  if (netns >= 0) return network.Make(kAddressWaitMs, netns);
   if (std::optional<Attachment> ready = pool_.Take(&network)) {
     worker_->Wake();
     return std::move(*ready);
@@ -163,7 +164,7 @@ StatusOr<Attachment> NetworkManager::TakeAttachment(LiveNetwork& network) {
 }
 
 StatusOr<Lease> NetworkManager::AddToBridge(LiveNetwork& network, const PodIdentity& pod) {
-  ASSIGN_OR_RETURN(Attachment attachment, TakeAttachment(network));
+  ASSIGN_OR_RETURN(Attachment attachment, TakeAttachment(network, pod.netns));
   Record record;
   record.network = network.config().name;
   record.bridge = network.config().bridge;

@@ -50,7 +50,7 @@ class NetworkManager : public PodNetwork {
   // The plan, if it fits to what was loaded.
   std::optional<Plan> KnownPlan(const ConfSource::Loaded& loaded);
   Plan MakePlan(const ConfSource::Loaded& loaded) const;
-  StatusOr<Attachment> TakeAttachment(LiveNetwork& network);
+  StatusOr<Attachment> TakeAttachment(LiveNetwork& network, int netns);
   StatusOr<Lease> AddToBridge(LiveNetwork& network, const PodIdentity& pod);
   Status ReleaseBridge(const Record& record);
 

@@ -22,6 +22,9 @@ struct PortMapping {
 struct PodIdentity {
   std::string sandbox_id, name, ns, uid;
   std::vector<PortMapping> ports;
+  // Borrowed: the pod's network namespace if it exists already (one that its user namespace owns);
+  // -1: one is made, or comes from the pool.
+  int netns = -1;
 };
 
 struct NetworkOptions {

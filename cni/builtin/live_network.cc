@@ -116,9 +116,10 @@ Status LiveNetwork::Plug(NewNetns* netns, Cable* cable) {
   return PlugCable(*host_, netns->route, netns->fd.get(), bridge_index, config_, cable);
 }
 
-StatusOr<Attachment> LiveNetwork::Make(int timeout_ms) {
+StatusOr<Attachment> LiveNetwork::Make(int timeout_ms, int netns_fd) {
   RETURN_IF_ERROR(EnsureReady());
-  ASSIGN_OR_RETURN(NewNetns netns, MakeNetns(config_.HasFamily(AF_INET6)));
+  const bool ipv6 = config_.HasFamily(AF_INET6);
+  ASSIGN_OR_RETURN(NewNetns netns, netns_fd >= 0 ? AdoptNetns(netns_fd, ipv6) : MakeNetns(ipv6));
   Attachment attachment;
   ASSIGN_OR_RETURN(attachment.ips, ledger_->Take(config_, timeout_ms));
   attachment.cable.host_name = NewCableName();

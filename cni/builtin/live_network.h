@@ -35,8 +35,9 @@ class LiveNetwork {
   Status EnsureReady();
   void Invalidate();
 
-  // Waits up to `timeout_ms` for an address.
-  StatusOr<Attachment> Make(int timeout_ms);
+  // Waits up to `timeout_ms` for an address. `netns`: borrowed, one that is there already; -1: a
+  // new one.
+  StatusOr<Attachment> Make(int timeout_ms, int netns_fd = -1);
   // Lets go of the namespace (the kernel then takes the cable) and fences the addresses.
   void Unmake(Attachment attachment);
 

@@ -72,6 +72,14 @@ Status RunInNetns(int netns_fd, const std::function<Status()>& work) {
   return work();
 }
 
+StatusOr<NewNetns> AdoptNetns(int netns_fd, bool ipv6) {
+  UniqueFd fd(fcntl(netns_fd, F_DUPFD_CLOEXEC, 3));
+  if (!fd.valid()) return ErrnoStatus(errno, "duplicate network namespace");
+  ASSIGN_OR_RETURN(NlSocket route, OpenRouteSocketIn(netns_fd));
+  if (!ipv6) RETURN_IF_ERROR(RunInNetns(netns_fd, TurnIpv6Off));
+  return NewNetns{std::move(fd), std::move(route)};
+}
+
 StatusOr<NlSocket> OpenRouteSocketIn(int netns_fd) {
   std::optional<StatusOr<NlSocket>> socket;
   RETURN_IF_ERROR(RunInNetns(netns_fd, [&] {

@@ -16,6 +16,9 @@ struct NewNetns {
 // link-local traffic pass by the pod's policy (CVE-2020-10749, CVE-2020-13401).
 StatusOr<NewNetns> MakeNetns(bool ipv6);
 
+// The same of a namespace that is there already, of which nothing is set up yet.
+StatusOr<NewNetns> AdoptNetns(int netns_fd, bool ipv6);
+
 // A route socket inside an existing namespace.
 StatusOr<NlSocket> OpenRouteSocketIn(int netns_fd);
 

@@ -190,7 +190,7 @@ StatusOr<Lease> PluginNetwork::Add(const ConfList& list, const PodIdentity& pod)
   });
   crisp::Pending undo([&] { Release(pod.sandbox_id); });
 
-  ASSIGN_OR_RETURN(NewNetns netns, MakeNetns(true));
+  ASSIGN_OR_RETURN(NewNetns netns, pod.netns >= 0 ? AdoptNetns(pod.netns, true) : MakeNetns(true));
   RETURN_IF_ERROR(SetLoopbackUp(netns.route));
   RETURN_IF_ERROR(PinNetns(netns.fd.get(), attachment.netns));
   {

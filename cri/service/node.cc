@@ -33,11 +33,14 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
   AddCondition(response->mutable_status(), "RuntimeReady", true, "", "");
   AddCondition(response->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);
+  const bool user_namespaces = parts_.runtime.features.user_namespaces;
   for (const char* name : {"", "crisp"}) {
     v1::RuntimeHandler* handler = response->add_runtime_handlers();
     handler->set_name(name);
     handler->mutable_features()->set_recursive_read_only_mounts(true);
+    handler->mutable_features()->set_user_namespaces(user_namespaces);
   }
+  response->mutable_features()->set_user_namespaces_host_network(user_namespaces);
   response->mutable_features()->set_supplemental_groups_policy(true);
   response->mutable_features()->set_mount_options(true);
   if (!request.verbose()) return absl::OkStatus();

@@ -74,6 +74,7 @@ void RestorePod(const records::Pod& record, Held& held, const ServiceParts& part
     sandbox->uts = std::move(it->second.uts);
     sandbox->shm = std::move(it->second.shm);
     sandbox->files = std::move(it->second.files);
+    sandbox->user = std::move(it->second.user);
     if (!RestorePause(*pod, held, parts, sandbox.get())) pod->state = PodState::kStopping;
     pod->sandbox = std::move(sandbox);
     held.pods.erase(it);

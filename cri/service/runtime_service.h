@@ -130,7 +130,7 @@ class RuntimeService : public RuntimeHandler {
   Status Launch(Container& container, const runtime::PodSandbox& sandbox, CallContext& call);
   Status RemoveStopped(Container& container);
   // sandbox_pause.cc: the first process of a shared pid namespace.
-  Status BeginPause(Pod& pod, runtime::PodSandbox* sandbox);
+  Status BeginPause(Pod& pod, const runtime::IdMap& id_map, runtime::PodSandbox* sandbox);
   Status EndPause(Pod& pod, absl::Time deadline);
   bool OnPauseExit(const keeper::ExitEvent& event);
 

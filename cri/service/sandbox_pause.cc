@@ -6,10 +6,11 @@
 
 namespace crisp::cri {
 
-Status RuntimeService::BeginPause(Pod& pod, runtime::PodSandbox* sandbox) {
-  ASSIGN_OR_RETURN(
-      runtime::Pause pause,
-      runtime::StartPause(pod.id, pod.config.linux().cgroup_parent(), *sandbox, parts_.runtime));
+Status RuntimeService::BeginPause(Pod& pod, const runtime::IdMap& id_map,
+                                  runtime::PodSandbox* sandbox) {
+  ASSIGN_OR_RETURN(runtime::Pause pause,
+                   runtime::StartPause(pod.id, pod.config.linux().cgroup_parent(), id_map, *sandbox,
+                                       parts_.runtime));
   sandbox->pause = std::move(pause.pidfd);
   pod.pause_cgroup = std::move(pause.cgroup);
   return absl::OkStatus();

@@ -40,11 +40,11 @@ void FillFiles(const std::vector<std::string>& ips, runtime::PodSpec* spec) {
 }
 
 keeper::PodFds FdsOf(const runtime::PodSandbox& sandbox) {
-  return {sandbox.net.get(), sandbox.ipc.get(), sandbox.uts.get(), sandbox.shm.get(),
-          sandbox.files.get()};
+  return {sandbox.net.get(), sandbox.ipc.get(),   sandbox.uts.get(),
+          sandbox.shm.get(), sandbox.files.get(), sandbox.user.get()};
 }
 
-cni::PodIdentity IdentityOf(const std::string& id, const v1::PodSandboxConfig& config) {
+cni::PodIdentity IdentityOf(const std::string& id, const v1::PodSandboxConfig& config, int netns) {
   cni::PodIdentity pod{
       id, config.metadata().name(), config.metadata().namespace_(), config.metadata().uid(), {}};
   for (const v1::PortMapping& port : config.port_mappings()) {
@@ -52,7 +52,14 @@ cni::PodIdentity IdentityOf(const std::string& id, const v1::PodSandboxConfig& c
     pod.ports.push_back(
         {kProtocols[port.protocol() % 3], port.container_port(), port.host_port(), port.host_ip()});
   }
+  pod.netns = netns;
   return pod;
+}
+
+Status CheckUserNamespace(const runtime::PodSpec& spec, const KernelFeatures& features) {
+  if (spec.id_map.empty() || features.user_namespaces) return absl::OkStatus();
+  return InvalidField("namespace_options.userns_options.mode", "POD",
+                      "this kernel cannot map the ids of a tmpfs (Linux 6.3 can)");
 }
 
 }  // namespace
@@ -62,6 +69,7 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
   RETURN_IF_ERROR(CheckHandler(request.runtime_handler()));
   const std::string id = NewId();
   ASSIGN_OR_RETURN(runtime::PodSpec spec, TranslatePod(request.config(), id, PodDefaults{}));
+  RETURN_IF_ERROR(CheckUserNamespace(spec, parts_.runtime.features));
   NameClaim claim = parts_.pods->names().Claim(PodName(request.config().metadata()));
   if (!claim.is_maker()) {
     ASSIGN_OR_RETURN(*response->mutable_pod_sandbox_id(),
@@ -84,15 +92,22 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   auto pod = std::make_shared<Pod>();
   cni::Lease lease;
   Pending network;
+  runtime::PodNamespaces given;
+  if (!spec.id_map.empty()) {
+    // First, because it owns the others: the pool's network namespaces are of no use.
+    ASSIGN_OR_RETURN(given, runtime::MakePodNamespaces(spec.id_map, !spec.host_network));
+    call.stages().Mark("user namespace");
+  }
   if (!spec.host_network) {
-    ASSIGN_OR_RETURN(lease, parts_.network->Add(IdentityOf(id, request.config())));
+    ASSIGN_OR_RETURN(lease, parts_.network->Add(IdentityOf(id, request.config(), given.net.get())));
+    given.net = std::move(lease.netns);
     network = Pending([&] { (void)parts_.network->Release(id, lease.record); });
     call.stages().Mark("network");
   }
   FillFiles(lease.ips, &spec);
-  ASSIGN_OR_RETURN(runtime::PodSandbox sandbox,
-                   runtime::MakePodSandbox(spec, std::move(lease.netns), parts_.runtime.features,
-                                           options_.state_dir));
+  ASSIGN_OR_RETURN(
+      runtime::PodSandbox sandbox,
+      runtime::MakePodSandbox(spec, std::move(given), parts_.runtime.features, options_.state_dir));
   Pending files([&] { (void)runtime::RemovePodSandboxFiles(id, options_.state_dir); });
   call.stages().Mark("namespaces");
   RETURN_IF_ERROR(parts_.runtime.keeper->HoldPod(id, FdsOf(sandbox)));
@@ -102,7 +117,7 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->config = request.config();
   Pending pause([&] { (void)EndPause(*pod, absl::Now() + absl::Seconds(5)); });
   if (spec.shared_pid) {
-    RETURN_IF_ERROR(BeginPause(*pod, &sandbox));
+    RETURN_IF_ERROR(BeginPause(*pod, spec.id_map, &sandbox));
     call.stages().Mark("pause");
   }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cri/translate/checks.h"
+#include "cri/translate/user_namespace.h"
 #include "runtime/cgroup/path.h"
 
 namespace crisp::cri {
@@ -29,12 +30,7 @@ Status CheckNamespaces(const v1::NamespaceOption& options) {
     return InvalidField("namespace_options.pid", v1::NamespaceMode_Name(options.pid()),
                         "must be POD, CONTAINER or NODE for a pod sandbox");
   }
-  if (options.has_userns_options() && options.userns_options().mode() != v1::NODE) {
-    return InvalidField("namespace_options.userns_options.mode",
-                        v1::NamespaceMode_Name(options.userns_options().mode()),
-                        "only NODE is supported yet");
-  }
-  return absl::OkStatus();
+  return CheckPodUserNamespace(options);
 }
 
 Status CheckSandboxContext(const v1::LinuxSandboxSecurityContext& context) {
@@ -125,6 +121,7 @@ StatusOr<runtime::PodSpec> TranslatePod(const v1::PodSandboxConfig& config, cons
   // CRI's default is POD, but who says nothing asks for nothing: no process for a pod that needs
   // none.
   spec.shared_pid = context.has_namespace_options() && context.namespace_options().pid() == v1::POD;
+  ASSIGN_OR_RETURN(spec.id_map, IdMapOf(context.namespace_options()));
   spec.shm_bytes = defaults.shm_bytes;
   ASSIGN_OR_RETURN(spec.hostname, HostnameOf(config, spec.host_network));
   RETURN_IF_ERROR(FillSysctls(config, &spec));

@@ -3,6 +3,7 @@
 
 #include "cri/translate/checks.h"
 #include "cri/translate/parts.h"
+#include "cri/translate/user_namespace.h"
 
 namespace crisp::cri {
 namespace {
@@ -140,18 +141,14 @@ Status FillNamespaces(const TranslateInput& input, runtime::ContainerSpec* spec)
   spec->host_ipc = pod.ipc() == v1::NODE;
   if (!context.has_namespace_options()) {
     // As the pod's: a container of a pod with the host's or a shared pid namespace is in it.
-    return sandbox.has_namespace_options() ? FillPid(sandbox, pod, spec) : absl::OkStatus();
+    if (sandbox.has_namespace_options()) RETURN_IF_ERROR(FillPid(sandbox, pod, spec));
+    return FillUserNamespace(input, spec);
   }
   const v1::NamespaceOption& asked = context.namespace_options();
   RETURN_IF_ERROR(CheckPodNamespace("network", pod.network(), asked.network()));
   RETURN_IF_ERROR(CheckPodNamespace("ipc", pod.ipc(), asked.ipc()));
   RETURN_IF_ERROR(FillPid(sandbox, asked, spec));
-  if (asked.has_userns_options() && asked.userns_options().mode() != v1::NODE) {
-    return InvalidField("security_context.namespace_options.userns_options.mode",
-                        v1::NamespaceMode_Name(asked.userns_options().mode()),
-                        "only NODE is supported yet");
-  }
-  return absl::OkStatus();
+  return FillUserNamespace(input, spec);
 }
 
 Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec) {

@@ -71,6 +71,40 @@ bool ProbeProcPidns() {
          sys::FsconfigCreate(context.get()) == 0;
 }
 
+// A process of a new user namespace that maps id 0 to itself, for as long as it is looked at.
+bool IdMapTmpfs(pid_t pid) {
+  const std::string proc = absl::StrCat("/proc/", pid, "/");
+  if (!WriteControlFile(AT_FDCWD, proc + "uid_map", "0 0 1").ok()) return false;
+  if (!WriteControlFile(AT_FDCWD, proc + "gid_map", "0 0 1").ok()) return false;
+  const UniqueFd user(open((proc + "ns/user").c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd context(sys::Fsopen("tmpfs"));
+  if (!user.valid() || !context.valid() || sys::FsconfigCreate(context.get()) != 0) return false;
+  const UniqueFd mount(sys::Fsmount(context.get(), 0));
+  const sys::MountAttr map{MOUNT_ATTR_IDMAP, 0, 0, static_cast<uint64_t>(user.get())};
+  return mount.valid() && sys::MountSetattr(mount.get(), "", AT_EMPTY_PATH, map) == 0;
+}
+
+bool ProbeUserNamespaces() {
+  int raw = -1;
+  sys::CloneArgs args{};
+  args.flags = CLONE_PIDFD | CLONE_NEWUSER;  // own memory: this process may have other threads
+  args.pidfd = reinterpret_cast<uint64_t>(&raw);
+  args.exit_signal = SIGCHLD;
+  const pid_t pid = sys::Clone3(args);
+  if (pid == 0) {
+    for (;;) pause();
+  }
+  if (pid < 0) return false;
+  const UniqueFd pidfd(raw);
+  const bool works = IdMapTmpfs(pid);
+  siginfo_t info{};
+  sys::PidfdSendSignal(pidfd.get(), SIGKILL);
+  sys::Retry([&] {
+    return waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED);
+  });
+  return works;
+}
+
 // "36 35 98:0 /root /mnt opts - type ...": the first cgroup2 mount of this process, "" if none.
 std::string FindCgroup2() {
   const auto text = ReadFile("/proc/self/mountinfo");
@@ -105,6 +139,7 @@ Status SwitchOff(absl::string_view name, KernelFeatures* features) {
              {"clone_detached_mount", &features->clone_detached_mount},
              {"pidfd_exit_info", &features->pidfd_exit_info},
              {"proc_pidns", &features->proc_pidns},
+             {"user_namespaces", &features->user_namespaces},
              {"cgroup_kill", &features->cgroup_kill}};
   bool known = false;
   for (const auto& each : all) {
@@ -115,7 +150,7 @@ Status SwitchOff(absl::string_view name, KernelFeatures* features) {
   if (known) return absl::OkStatus();
   return InvalidField("debug.kernel_features_off", name,
                       "must be all, overlay_lowerdir_plus, clone_detached_mount, pidfd_exit_info, "
-                      "proc_pidns or cgroup_kill");
+                      "proc_pidns, user_namespaces or cgroup_kill");
 }
 
 }  // namespace
@@ -126,6 +161,7 @@ StatusOr<KernelFeatures> ProbeKernelFeatures(const std::vector<std::string>& off
   features.clone_detached_mount = ProbeCloneDetached();
   features.pidfd_exit_info = ProbePidfdExit();
   features.proc_pidns = ProbeProcPidns();
+  features.user_namespaces = ProbeUserNamespaces();
   features.cgroup_kill = ProbeCgroupKill();
   for (const std::string& name : off) RETURN_IF_ERROR(SwitchOff(name, &features));
   const char* environment = getenv("CRISP_FEATURES_OFF");

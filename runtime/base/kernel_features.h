@@ -17,6 +17,7 @@ struct KernelFeatures {
       false;  // 6.15: open_tree(CLONE) on a detached mount; else it is attached first
   bool pidfd_exit_info = false;  // 6.15: PIDFD_GET_INFO tells the exit status after the reap
   bool proc_pidns = false;       // 6.17: procfs "pidns=": of a pid namespace without being in it
+  bool user_namespaces = false;  // 6.3: a tmpfs can be id-mapped; without, pods get none
   bool cgroup_kill = false;      // 5.14: cgroup.kill (only where a v2 tree is mounted)
 };
 

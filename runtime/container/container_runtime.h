@@ -34,6 +34,7 @@ struct PreparedContainer {
   std::unique_ptr<Cgroup> cgroup;
   UniqueFd rootfs;                 // detached overlay mount
   UniqueFd dev, pts;               // detached /dev and /dev/pts
+  UniqueFd id_map;                 // a user namespace with spec.id_map, where there is one
   std::vector<UniqueFd> bind_fds;  // detached bind mounts, in spec.mounts order
 };
 

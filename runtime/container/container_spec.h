@@ -60,6 +60,7 @@ struct ContainerSpec {
   NamespaceMode pid = NamespaceMode::kContainer;
   std::string pid_target;  // kTarget: the id of the container whose pid namespace is joined
   bool host_network = false, host_ipc = false;
+  IdMap id_map;  // not empty: in the pod's user namespace
   std::vector<std::string> masked_paths, readonly_paths;
   std::vector<BindMount>
       mounts;  // sorted by depth; /etc/hosts etc. among them replace the pod's files

@@ -107,8 +107,9 @@ StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool cons
   return dev;
 }
 
-StatusOr<UniqueFd> MakeDevPts() {
-  return MakeFs("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}},
+StatusOr<UniqueFd> MakeDevPts(uint32_t gid) {
+  const std::string group = std::to_string(gid);
+  return MakeFs("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", group.c_str()}},
                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 }
 

@@ -16,7 +16,8 @@ namespace crisp::runtime {
 // are refused.
 StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool console);
 
-// A new devpts instance: newinstance, ptmxmode=0666, mode=0620, gid=5.
-StatusOr<UniqueFd> MakeDevPts();
+// A new devpts instance: newinstance, ptmxmode=0666, mode=0620, gid=5 (`gid`: what that is to the
+// host).
+StatusOr<UniqueFd> MakeDevPts(uint32_t gid = 5);
 
 }  // namespace crisp::runtime

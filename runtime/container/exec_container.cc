@@ -5,6 +5,7 @@
 #include "runtime/container/container_runtime.h"
 #include "runtime/container/exec_cgroup.h"
 #include "runtime/container/exec_launch.h"
+#include "runtime/container/launch_plan.h"
 #include "runtime/container/output_collector.h"
 
 namespace crisp::runtime {
@@ -24,7 +25,7 @@ StatusOr<ExecOutput> ExecInContainer(const ContainerSpec& spec, const Identity& 
   const std::string id = NewId();
   ASSIGN_OR_RETURN(const ExecCgroup group,
                    ExecCgroup::Make(cgroup, context.features.cgroup_kill, context.left_groups));
-  ASSIGN_OR_RETURN(Stdio stdio, MakePipes(false, identity.uid));
+  ASSIGN_OR_RETURN(Stdio stdio, MakePipes(false, HostUid(spec, identity)));
   ASSIGN_OR_RETURN(const keeper::LaunchResult launched,
                    LaunchExec(spec, identity, pidfd, cgroup, group, stdio, id, context, exec.args));
   const Pending forget([&] { context.keeper->Drop(id); });

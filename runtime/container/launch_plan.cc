@@ -112,6 +112,7 @@ Status AddPodFiles(const PreparedContainer& prepared, const PodSandbox& pod, Lau
     if (CoversPath(prepared.spec, path)) continue;
     ASSIGN_OR_RETURN(UniqueFd copy,
                      CloneMount(pod.files.get(), name, prepared.spec.readonly_rootfs));
+    if (pod.user.valid()) RETURN_IF_ERROR(ApplyIdMap(copy.get(), pod.user.get()));
     targets->push_back({path, copy.get()});
     result->owned.push_back(std::move(copy));
   }
@@ -158,6 +159,7 @@ Status FillDev(const PreparedContainer& prepared, const PodSandbox& pod, LaunchP
   const bool own = pod.shm.valid();
   auto shm = CloneMount(own ? pod.shm.get() : -1, own ? "" : "/dev/shm", false);
   RETURN_IF_ERROR(Annotate(shm.status(), "shm"));
+  if (pod.user.valid()) RETURN_IF_ERROR(ApplyIdMap(shm->get(), pod.user.get()));
   head.shm = plan->Fd(shm->get());
   result->owned.push_back(std::move(*shm));
   return absl::OkStatus();
@@ -167,6 +169,17 @@ void FillNamespaces(const PodSandbox& pod, PlanBuilder* plan) {
   plan->head().net = plan->Fd(pod.net.get());
   plan->head().ipc = plan->Fd(pod.ipc.get());
   plan->head().uts = plan->Fd(pod.uts.get());
+  plan->head().user = plan->Fd(pod.user.get());
+}
+
+// The root of a user namespace gets no sysfs of the host's network namespace: a copy of the
+// host's, without what is mounted in it.
+Status FillSys(const PodSandbox& pod, LaunchPlan* result, PlanBuilder* plan) {
+  if (!pod.user.valid() || pod.net.valid()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(UniqueFd sys, CloneMount(-1, "/sys", true));
+  plan->head().sys = plan->Fd(sys.get());
+  result->owned.push_back(std::move(sys));
+  return absl::OkStatus();
 }
 
 Status FillPid(const ContainerSpec& spec, int pid, const KernelFeatures& features,
@@ -209,6 +222,10 @@ Status Finish(PlanBuilder* plan, LaunchPlan* result) {
 
 }  // namespace
 
+uint32_t HostUid(const ContainerSpec& spec, const Identity& identity) {
+  return HostId(spec.id_map.uids, identity.uid).value_or(identity.uid);
+}
+
 bool CoversPath(const ContainerSpec& spec, const std::string& path) {
   return std::any_of(spec.mounts.begin(), spec.mounts.end(),
                      [&](const BindMount& mount) { return mount.target == path; });
@@ -226,6 +243,7 @@ StatusOr<LaunchPlan> MakeStartPlan(const PreparedContainer& prepared, const PodS
   FillNamespaces(pod, &plan);
   RETURN_IF_ERROR(FillPid(prepared.spec, pid, features, &result, &plan));
   FillRoot(prepared, &plan);
+  RETURN_IF_ERROR(FillSys(pod, &result, &plan));
   RETURN_IF_ERROR(FillDev(prepared, pod, &result, &plan));
   RETURN_IF_ERROR(FillBinds(prepared, pod, &result, &plan));
   RETURN_IF_ERROR(Finish(&plan, &result));
@@ -239,7 +257,12 @@ StatusOr<LaunchPlan> MakeExecPlan(const ContainerSpec& spec, const Identity& ide
   LaunchPlan result;
   FillProcess(spec, identity, stdio, args, &plan);
   if (FilterBeforeEntry(spec)) plan.head().flags |= init::kPlanFilterBeforeEntry;
-  if (spec.pid == NamespaceMode::kNode) plan.head().flags |= init::kPlanSeen;
+  const bool user_namespace = !spec.id_map.empty();
+  if (user_namespace) plan.head().flags |= init::kPlanUserNamespace;
+  // A target may be in the node's pid namespace.
+  if (spec.pid == NamespaceMode::kNode || spec.pid == NamespaceMode::kTarget || user_namespace) {
+    plan.head().flags |= init::kPlanSeen;
+  }
   plan.head().cgroup_v2 = plan.Fd(cgroup_v2);
   plan.head().container = plan.Fd(pidfd);
   FillTasks(v1_tasks, &plan);

@@ -26,6 +26,9 @@ StatusOr<LaunchPlan> MakeExecPlan(const ContainerSpec& spec, const Identity& ide
                                   int cgroup_v2, const std::vector<int>& v1_tasks,
                                   const Stdio& stdio, const std::vector<std::string>& args);
 
+// What the host calls the container's user: the owner of its pipes and its terminal.
+uint32_t HostUid(const ContainerSpec& spec, const Identity& identity);
+
 // Directories and files that the container gets beyond spec.mounts must not be hidden below those:
 // whether a mount of the pod lies exactly on `path`.
 bool CoversPath(const ContainerSpec& spec, const std::string& path);

@@ -54,19 +54,20 @@ void FillView(const KernelFeatures& features, PlanBuilder* plan) {
   head.readonly = plan->Texts({std::begin(kReadonly), std::end(kReadonly)});
 }
 
-void FillProcess(int program, int null, PlanBuilder* plan) {
+void FillProcess(int program, int null, const IdMap& id_map, PlanBuilder* plan) {
   init::PlanHeader& head = plan->head();
   head.args = plan->Texts({"/crisp-pause"});
   head.program = plan->Fd(program);
   head.program_path = plan->Text("");
   head.cwd = plan->Text("/");
   head.oom_score_adj = kOomScore;
-  head.uid = head.gid = kNobody;
+  head.uid = HostId(id_map.uids, kNobody) ? kNobody : 0;
+  head.gid = HostId(id_map.gids, kNobody) ? kNobody : 0;
   for (init::FdIndex& fd : head.stdio) fd = plan->Fd(null);
 }
 
-StatusOr<UniqueFd> Launch(const std::string& pod_id, Cgroup& cgroup, const PodSandbox& pod,
-                          const RuntimeContext& context) {
+StatusOr<UniqueFd> Launch(const std::string& pod_id, Cgroup& cgroup, const IdMap& id_map,
+                          const PodSandbox& pod, const RuntimeContext& context) {
   ASSIGN_OR_RETURN(const UniqueFd program, PauseProgram());
   ASSIGN_OR_RETURN(const UniqueFd root, MakeRoot());
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -74,7 +75,7 @@ StatusOr<UniqueFd> Launch(const std::string& pod_id, Cgroup& cgroup, const PodSa
   ASSIGN_OR_RETURN(const std::shared_ptr<const TaskFiles> tasks, cgroup.OpenTasks());
   PlanBuilder plan(init::PlanKind::kStart);
   FillView(context.features, &plan);
-  FillProcess(program.get(), null.get(), &plan);
+  FillProcess(program.get(), null.get(), id_map, &plan);
   std::vector<init::FdIndex> indices;
   for (const int fd : tasks->fds()) indices.push_back(plan.Fd(fd));
   plan.head().v1_tasks = plan.Table(indices);
@@ -83,6 +84,7 @@ StatusOr<UniqueFd> Launch(const std::string& pod_id, Cgroup& cgroup, const PodSa
   plan.head().net = plan.Fd(pod.net.get());
   plan.head().ipc = plan.Fd(pod.ipc.get());
   plan.head().uts = plan.Fd(pod.uts.get());
+  plan.head().user = plan.Fd(pod.user.get());
   keeper::LaunchRequest request;
   request.id = PauseId(pod_id);
   request.plan = plan.Finish();
@@ -101,7 +103,8 @@ std::string PodOfPause(const std::string& id) {
 }
 
 StatusOr<Pause> StartPause(const std::string& pod_id, const std::string& cgroup_parent,
-                           const PodSandbox& pod, const RuntimeContext& context) {
+                           const IdMap& id_map, const PodSandbox& pod,
+                           const RuntimeContext& context) {
   Pause pause;
   auto cgroup = context.cgroups->Create(cgroup_parent, pod_id);
   RETURN_IF_ERROR(Annotate(cgroup.status(), "make cgroup"));
@@ -110,7 +113,7 @@ StatusOr<Pause> StartPause(const std::string& pod_id, const std::string& cgroup_
     (void)pause.cgroup->Kill(kKillTimeoutMs);
     (void)pause.cgroup->Remove();
   });
-  auto pidfd = Launch(pod_id, *pause.cgroup, pod, context);
+  auto pidfd = Launch(pod_id, *pause.cgroup, id_map, pod, context);
   RETURN_IF_ERROR(Annotate(pidfd.status(), "start the pod's first process"));
   pause.pidfd = std::move(*pidfd);
   undo.Commit();

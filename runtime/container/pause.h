@@ -20,7 +20,8 @@ std::string PodOfPause(const std::string& id);
 
 // On failure nothing is left behind.
 StatusOr<Pause> StartPause(const std::string& pod_id, const std::string& cgroup_parent,
-                           const PodSandbox& pod, const RuntimeContext& context);
+                           const IdMap& id_map, const PodSandbox& pod,
+                           const RuntimeContext& context);
 
 // After a restart: what is left to look at. Null if its cgroup is gone.
 std::unique_ptr<Cgroup> FindPauseCgroup(const std::string& pod_id, const std::string& cgroup_parent,

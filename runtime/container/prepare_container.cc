@@ -8,6 +8,7 @@
 #include "runtime/container/container_runtime.h"
 #include "runtime/container/dev_tree.h"
 #include "runtime/container/image_volume.h"
+#include "runtime/container/mapped_overlay.h"
 #include "runtime/container/mount_rules.h"
 #include "runtime/container/overlay.h"
 
@@ -41,11 +42,12 @@ Status MakeDir(const std::string& path, bool reuse) {
 
 // The root directory of the merged tree shows the upper directory's attributes: give it the
 // image's, so that the workload can enter its own "/" whatever user it is.
-Status CopyRootAttributes(const std::string& image, const std::string& upper) {
+Status CopyRootAttributes(const std::string& image, const std::string& upper, const IdMap& map) {
   struct stat info;
   if (stat(image.c_str(), &info) != 0) return ErrnoStatus(errno, "read layer ", image);
-  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0 ||
-      chmod(upper.c_str(), info.st_mode & 07777) != 0) {
+  const uint32_t uid = HostId(map.uids, info.st_uid).value_or(info.st_uid);
+  const uint32_t gid = HostId(map.gids, info.st_gid).value_or(info.st_gid);
+  if (chown(upper.c_str(), uid, gid) != 0 || chmod(upper.c_str(), info.st_mode & 07777) != 0) {
     return ErrnoStatus(errno, "set attributes of ", upper);
   }
   return absl::OkStatus();
@@ -56,7 +58,7 @@ Status MakeDirectories(const ContainerSpec& spec, const RuntimeContext& context,
   RETURN_IF_ERROR(MakeDirs(context.containers_dir, 0711));
   RETURN_IF_ERROR(MakeDir(dir, reuse));
   RETURN_IF_ERROR(MakeDir(dir + "/upper", reuse));
-  RETURN_IF_ERROR(CopyRootAttributes(spec.lower_dirs.front(), dir + "/upper"));
+  RETURN_IF_ERROR(CopyRootAttributes(spec.lower_dirs.front(), dir + "/upper", spec.id_map));
   if (reuse) {  // a volatile mount leaves a mark there that forbids the next mount
     ASSIGN_OR_RETURN(const UniqueFd parent, OpenDir(dir));
     RETURN_IF_ERROR(RemoveTreeAt(parent.get(), "work"));
@@ -91,9 +93,16 @@ Status LimitCgroup(const PreparedContainer& prepared) {
 }
 
 Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
-  const std::string dir = DirOf(prepared->spec, context);
-  ASSIGN_OR_RETURN(prepared->rootfs, MakeOverlay(prepared->spec.lower_dirs, dir + "/upper",
-                                                 dir + "/work", context.features));
+  const ContainerSpec& spec = prepared->spec;
+  const std::string dir = DirOf(spec, context);
+  if (spec.id_map.empty()) {
+    ASSIGN_OR_RETURN(prepared->rootfs,
+                     MakeOverlay(spec.lower_dirs, dir + "/upper", dir + "/work", context.features));
+  } else {
+    ASSIGN_OR_RETURN(prepared->id_map, MakeUserNamespace(spec.id_map));
+    ASSIGN_OR_RETURN(prepared->rootfs, MakeMappedOverlay(spec.lower_dirs, dir,
+                                                         prepared->id_map.get(), context.features));
+  }
   ASSIGN_OR_RETURN(prepared->identity,
                    ResolveIdentity(prepared->rootfs.get(), prepared->spec.user));
   return absl::OkStatus();
@@ -101,8 +110,11 @@ Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
 
 Status MakeDevices(PreparedContainer* prepared) {
   ASSIGN_OR_RETURN(prepared->dev, MakeDevTree(prepared->spec.devices, prepared->spec.tty));
-  ASSIGN_OR_RETURN(prepared->pts, MakeDevPts());
-  return absl::OkStatus();
+  constexpr uint32_t kTtyGroup = 5;
+  const std::vector<IdRange>& gids = prepared->spec.id_map.gids;
+  ASSIGN_OR_RETURN(prepared->pts, MakeDevPts(HostId(gids, kTtyGroup).value_or(kTtyGroup)));
+  if (!prepared->id_map.valid()) return absl::OkStatus();
+  return Annotate(ApplyIdMap(prepared->dev.get(), prepared->id_map.get()), "/dev");
 }
 
 // The mounts of a pod share their mappings, so one namespace serves them all.

@@ -15,6 +15,7 @@ void CloseMounts(PreparedContainer* prepared) {
   prepared->rootfs.Reset();
   prepared->dev.Reset();
   prepared->pts.Reset();
+  prepared->id_map.Reset();
   prepared->bind_fds.clear();
 }
 
@@ -31,8 +32,8 @@ Status RefreshPropagated(PreparedContainer* prepared) {
 
 StatusOr<Stdio> MakeStdio(const PreparedContainer& prepared) {
   const ContainerSpec& spec = prepared.spec;
-  if (!spec.tty) return MakePipes(spec.stdin_open, prepared.identity.uid);
-  return MakeTerminal(prepared.pts.get(), spec.stdin_open, prepared.identity.uid);
+  if (!spec.tty) return MakePipes(spec.stdin_open, HostUid(spec, prepared.identity));
+  return MakeTerminal(prepared.pts.get(), spec.stdin_open, HostUid(spec, prepared.identity));
 }
 
 keeper::LaunchRequest MakeRequest(const PreparedContainer& prepared, LaunchPlan& plan,

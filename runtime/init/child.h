@@ -74,6 +74,7 @@ int MakeCgroupNamespace(Child& child);
 int FindSharedProc(Child& child);
 int MountVisibleTrees(Child& child);
 int JoinUserNamespace(Child& child);
+int BecomeRoot(Child& child);
 int MakeMountNamespace(Child& child);
 int JoinSharedPidNamespace(Child& child);
 // child_root.cc

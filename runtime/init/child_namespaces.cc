@@ -69,7 +69,14 @@ int JoinNamespaces(Child& child) {
 int JoinContainer(Child& child) {
   const int container = child.Fd(child.head().container);
   const int all = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-  if (setns(container, all) != 0) return errno;
+  const bool user = child.plan.Has(kPlanUserNamespace);
+  if (user) {  // hard limits are the host's to raise
+    if (const int err = SetRlimits(child)) return err;
+  }
+  if (setns(container, user ? all | CLONE_NEWUSER : all) != 0) return errno;
+  if (user) {
+    if (const int err = BecomeRoot(child)) return err;
+  }
   child.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   return ErrnoIf(child.root);
 }

@@ -68,7 +68,11 @@ int MountVisibleTrees(Child& child) {
 int JoinUserNamespace(Child& child) {
   if (child.head().user == kNoFd) return 0;
   if (setns(child.Fd(child.head().user), CLONE_NEWUSER) != 0) return errno;
-  child.Note("become its root");
+  return BecomeRoot(child);
+}
+
+int BecomeRoot(Child& child) {
+  child.Note("become root of the user namespace");
   if (syscall(SYS_setgroups, 0, nullptr) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0) return errno;
   return ErrnoIf(syscall(SYS_setresuid, 0, 0, 0));
 }

@@ -19,7 +19,6 @@ namespace crisp::init {
 namespace {
 
 int SetRlimitsEarly(Child& child) { return child.head().user != kNoFd ? SetRlimits(child) : 0; }
-int SetRlimitsLate(Child& child) { return child.head().user == kNoFd ? SetRlimits(child) : 0; }
 
 int LoadFilterBeforeEntry(Child& child) {
   if (!child.plan.Has(kPlanFilterBeforeEntry)) return 0;
@@ -67,7 +66,7 @@ constexpr ChildStep kTreeSteps[] = {
     {Step::kOldRoot, DetachOldRoot},
     {Step::kWorkingDirectory, EnterWorkingDirectory},
     {Step::kReadonlyRoot, MakeRootReadonly},
-    {Step::kRlimits, SetRlimitsLate},
+    {Step::kRlimits, SetRlimits},
     {Step::kStdio, ConnectStdio},
     {Step::kKeyring, JoinKeyring},
 };

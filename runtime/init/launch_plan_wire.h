@@ -40,7 +40,8 @@ enum PlanFlag : uint32_t {
   // Exec: processes of the container see the stub, because they live in its pid namespace or in a
   // user namespace that owns its memory: it gets memory of its own (R4).
   kPlanSeen = 1u << 10,
-  kPlanHostPid = 1u << 16,  // start: no pid namespace of its own, the keeper's
+  kPlanHostPid = 1u << 16,        // start: no pid namespace of its own, the keeper's
+  kPlanUserNamespace = 1u << 17,  // exec: the container is in one
 };
 
 struct PlanMount {

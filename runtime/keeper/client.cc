@@ -23,11 +23,9 @@ constexpr std::chrono::seconds kCallTime(10);
 Deadline After(std::chrono::milliseconds time) { return Clock::now() + time; }
 
 Status FillPod(const PodFds& fds, Holding& holding) {
-  const std::pair<Role, int> roles[] = {{kRoleNet, fds.net},
-                                        {kRoleIpc, fds.ipc},
-                                        {kRoleUts, fds.uts},
-                                        {kRoleShm, fds.shm},
-                                        {kRoleFiles, fds.files}};
+  const std::pair<Role, int> roles[] = {{kRoleNet, fds.net},     {kRoleIpc, fds.ipc},
+                                        {kRoleUts, fds.uts},     {kRoleShm, fds.shm},
+                                        {kRoleFiles, fds.files}, {kRoleUser, fds.user}};
   for (const auto& [role, fd] : roles) {
     ASSIGN_OR_RETURN(holding.fds[role], DupFd(fd));
   }
@@ -274,6 +272,7 @@ StatusOr<std::vector<HeldPod>> Client::EnumeratePods() {
     ASSIGN_OR_RETURN(pod.uts, DupFd(holding->fds[kRoleUts].get()));
     ASSIGN_OR_RETURN(pod.shm, DupFd(holding->fds[kRoleShm].get()));
     ASSIGN_OR_RETURN(pod.files, DupFd(holding->fds[kRoleFiles].get()));
+    ASSIGN_OR_RETURN(pod.user, DupFd(holding->fds[kRoleUser].get()));
     pods.push_back(std::move(pod));
   }
   return pods;

@@ -38,7 +38,7 @@ inline constexpr int kUnknownStatus = -1;  // reported as exit code 255, reason 
 
 // A pod's fds for safe keeping, by fixed role; -1 = none.
 struct PodFds {
-  int net = -1, ipc = -1, uts = -1, shm = -1, files = -1;
+  int net = -1, ipc = -1, uts = -1, shm = -1, files = -1, user = -1;
 };
 
 struct LaunchRequest {
@@ -72,7 +72,7 @@ struct ExecRequest {
 // What Enumerate gives back to a daemon that was away.
 struct HeldPod {
   std::string id;
-  UniqueFd net, ipc, uts, shm, files;
+  UniqueFd net, ipc, uts, shm, files, user;
 };
 struct HeldContainer {
   std::string id;

@@ -39,11 +39,12 @@ enum Role : uint32_t {
   kRoleUts,
   kRoleShm,
   kRoleFiles,
+  kRoleUser,
   kRoleCount,
 };
 constexpr uint32_t Bit(Role role) { return 1u << role; }
-inline constexpr uint32_t kPodRoles =
-    Bit(kRoleNet) | Bit(kRoleIpc) | Bit(kRoleUts) | Bit(kRoleShm) | Bit(kRoleFiles);
+inline constexpr uint32_t kPodRoles = Bit(kRoleNet) | Bit(kRoleIpc) | Bit(kRoleUts) |
+                                      Bit(kRoleShm) | Bit(kRoleFiles) | Bit(kRoleUser);
 inline constexpr uint32_t kContainerRoles = (1u << kRoleNet) - 1;
 
 enum class Kind : uint32_t { kNone, kPod, kContainer, kExec };

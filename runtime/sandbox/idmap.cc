@@ -51,7 +51,8 @@ class Inhabitant {
     if (stack_ != MAP_FAILED) munmap(stack_, kStackSize);
   }
 
-  Status Start() {
+  // `more`: namespaces beside the user namespace, which owns them.
+  Status Start(int more) {
     stack_ = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack_ == MAP_FAILED) return ErrnoStatus(errno, "make stack");
@@ -60,7 +61,7 @@ class Inhabitant {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int pidfd = -1;
     pid_ = clone(WaitForEnd, static_cast<char*>(stack_) + kStackSize,
-                 CLONE_NEWUSER | CLONE_VM | CLONE_PIDFD, &self_, &pidfd);
+                 CLONE_NEWUSER | CLONE_VM | CLONE_PIDFD | more, &self_, &pidfd);
     const int err = errno;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid_ < 0) return ErrnoStatus(err, "make user namespace");
@@ -69,6 +70,12 @@ class Inhabitant {
   }
 
   std::string Proc(absl::string_view file) const { return absl::StrCat("/proc/", pid_, "/", file); }
+
+  StatusOr<UniqueFd> Namespace(const char* name) const {
+    UniqueFd fd(open(Proc(absl::StrCat("ns/", name)).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return ErrnoStatus(errno, "open ", name, " namespace");
+    return fd;
+  }
 
  private:
   UniqueFd pidfd_;
@@ -111,6 +118,13 @@ Status CheckRanges(const std::string& field, const std::vector<IdRange>& ranges)
   return absl::OkStatus();
 }
 
+Status MapIds(const Inhabitant& inhabitant, const IdMap& map) {
+  RETURN_IF_ERROR(Annotate(
+      WriteControlFile(AT_FDCWD, inhabitant.Proc("uid_map"), TableText(map.uids)), "map user ids"));
+  return Annotate(WriteControlFile(AT_FDCWD, inhabitant.Proc("gid_map"), TableText(map.gids)),
+                  "map group ids");
+}
+
 }  // namespace
 
 Status CheckIdMap(const std::string& field, const IdMap& map) {
@@ -120,15 +134,32 @@ Status CheckIdMap(const std::string& field, const IdMap& map) {
 
 StatusOr<UniqueFd> MakeUserNamespace(const IdMap& map) {
   Inhabitant inhabitant;
-  RETURN_IF_ERROR(inhabitant.Start());
-  RETURN_IF_ERROR(Annotate(
-      WriteControlFile(AT_FDCWD, inhabitant.Proc("uid_map"), TableText(map.uids)), "map user ids"));
-  RETURN_IF_ERROR(
-      Annotate(WriteControlFile(AT_FDCWD, inhabitant.Proc("gid_map"), TableText(map.gids)),
-               "map group ids"));
-  UniqueFd made(open(inhabitant.Proc("ns/user").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!made.valid()) return ErrnoStatus(errno, "open user namespace");
+  RETURN_IF_ERROR(inhabitant.Start(0));
+  RETURN_IF_ERROR(MapIds(inhabitant, map));
+  return inhabitant.Namespace("user");
+}
+
+StatusOr<PodNamespaces> MakePodNamespaces(const IdMap& map, bool own_network) {
+  Inhabitant inhabitant;
+  RETURN_IF_ERROR(inhabitant.Start(CLONE_NEWIPC | (own_network ? CLONE_NEWNET | CLONE_NEWUTS : 0)));
+  RETURN_IF_ERROR(MapIds(inhabitant, map));
+  PodNamespaces made;
+  ASSIGN_OR_RETURN(made.user, inhabitant.Namespace("user"));
+  ASSIGN_OR_RETURN(made.ipc, inhabitant.Namespace("ipc"));
+  if (!own_network) return made;
+  ASSIGN_OR_RETURN(made.net, inhabitant.Namespace("net"));
+  ASSIGN_OR_RETURN(made.uts, inhabitant.Namespace("uts"));
   return made;
+}
+
+std::optional<uint32_t> HostId(const std::vector<IdRange>& ranges, uint32_t container_id) {
+  if (ranges.empty()) return container_id;
+  for (const IdRange& range : ranges) {
+    if (container_id < range.container_id) continue;
+    const uint32_t offset = container_id - range.container_id;
+    if (offset < range.length) return range.host_id + offset;
+  }
+  return std::nullopt;
 }
 
 Status ApplyIdMap(int tree, int user_namespace) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,15 @@ Status CheckIdMap(const std::string& field, const IdMap& map);
 
 // A new user namespace with these mappings and nobody in it.
 StatusOr<UniqueFd> MakeUserNamespace(const IdMap& map);
+
+// The same with the pod's other namespaces, which it owns.
+struct PodNamespaces {
+  UniqueFd user, net, ipc, uts;  // net, uts: invalid with the host's network
+};
+StatusOr<PodNamespaces> MakePodNamespaces(const IdMap& map, bool own_network);
+
+// The host's number of an id of the container; itself without a map, nullopt if it has none.
+std::optional<uint32_t> HostId(const std::vector<IdRange>& ranges, uint32_t container_id);
 
 // The detached mount `tree` (its top mount only) shows ids through `user_namespace`: what is
 // `container_id` on disk is `host_id` to the kernel, so `container_id` again to who lives in such a

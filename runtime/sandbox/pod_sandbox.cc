@@ -54,15 +54,19 @@ std::map<std::string, std::string> SysctlsOf(const PodSpec& spec) {
   return all;
 }
 
+// The one that is given, or a new one.
+Status Enter(int type, NamespaceVisit* visit, UniqueFd* given) {
+  if (given->valid()) return visit->Join(type, given->get());
+  RETURN_IF_ERROR(visit->Unshare(type));
+  ASSIGN_OR_RETURN(*given, NamespaceVisit::Current(type));
+  return absl::OkStatus();
+}
+
 Status FillNamespaces(const PodSpec& spec, PodSandbox* pod) {
   NamespaceVisit visit;
-  if (!spec.host_ipc) {
-    RETURN_IF_ERROR(visit.Unshare(CLONE_NEWIPC));
-    ASSIGN_OR_RETURN(pod->ipc, NamespaceVisit::Current(CLONE_NEWIPC));
-  }
+  if (!spec.host_ipc) RETURN_IF_ERROR(Enter(CLONE_NEWIPC, &visit, &pod->ipc));
   if (!spec.host_network) {
-    RETURN_IF_ERROR(visit.Unshare(CLONE_NEWUTS));
-    ASSIGN_OR_RETURN(pod->uts, NamespaceVisit::Current(CLONE_NEWUTS));
+    RETURN_IF_ERROR(Enter(CLONE_NEWUTS, &visit, &pod->uts));
     if (sethostname(spec.hostname.data(), spec.hostname.size()) != 0) {
       return ErrnoStatus(errno, "set hostname ", spec.hostname);
     }
@@ -95,13 +99,16 @@ Status AttachMounts(const PodSandbox& pod, const std::string& id, const std::str
 
 }  // namespace
 
-StatusOr<PodSandbox> MakePodSandbox(const PodSpec& spec, UniqueFd netns,
+StatusOr<PodSandbox> MakePodSandbox(const PodSpec& spec, PodNamespaces given,
                                     const KernelFeatures& features, const std::string& state_dir) {
   for (const auto& [key, value] : spec.sysctls) {
     RETURN_IF_ERROR(ValidateSysctl(key, value, spec.host_network, spec.host_ipc));
   }
   PodSandbox pod;
-  pod.net = std::move(netns);
+  pod.user = std::move(given.user);
+  pod.net = std::move(given.net);
+  pod.ipc = std::move(given.ipc);
+  pod.uts = std::move(given.uts);
   RETURN_IF_ERROR(FillNamespaces(spec, &pod));
   if (!spec.host_ipc) {
     ASSIGN_OR_RETURN(pod.shm, MakeTmpfs("1777", spec.shm_bytes));

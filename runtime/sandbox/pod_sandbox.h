@@ -9,6 +9,7 @@
 
 #include "runtime/base/kernel_features.h"
 #include "runtime/base/status.h"
+#include "runtime/sandbox/idmap.h"
 #include "runtime/sys/fd.h"
 
 namespace crisp::runtime {
@@ -20,7 +21,8 @@ struct PodSpec {
       false;              // then `netns` of MakePodSandbox is invalid and no UTS namespace is made
   bool host_ipc = false;  // then no IPC namespace and no shm of its own
   bool shared_pid =
-      false;  // the containers share a pid namespace: the caller starts its first process
+      false;     // the containers share a pid namespace: the caller starts its first process
+  IdMap id_map;  // not empty: the pod has a user namespace
   std::map<std::string, std::string> sysctls;  // dotted names, already validated
   std::string hosts, resolv_conf;              // file contents; hostname's file is hostname + "\n"
   uint64_t shm_bytes = 64 << 20;
@@ -29,6 +31,7 @@ struct PodSpec {
 // Owns fds only: destroying it harms no live pod while the keeper holds dups.
 struct PodSandbox {
   UniqueFd net, ipc, uts;  // namespace fds; invalid = the host's
+  UniqueFd user;           // owns those three; invalid = the host's
   UniqueFd shm;            // mount fd (tmpfs 1777) of /dev/shm; invalid = the host's
   UniqueFd files;          // mount fd of a 64 KiB tmpfs with hosts, resolv.conf, hostname
   // pidfd of the first process of the pid namespace that the containers share (StartPause);
@@ -36,10 +39,11 @@ struct PodSandbox {
   UniqueFd pause;
 };
 
-// Makes all but the network namespace, which the caller hands in (from cni). `state_dir`: used only
-// where the kernel cannot clone detached mounts: the two tmpfs are then attached at
+// Makes all but what the caller hands in: the network namespace (from cni), or with a user
+// namespace all that MakePodNamespaces made (its net once more set up by cni). `state_dir`: used
+// only where the kernel cannot clone detached mounts: the two tmpfs are then attached at
 // <state_dir>/sandboxes/<id>/{shm,files}.
-StatusOr<PodSandbox> MakePodSandbox(const PodSpec& spec, UniqueFd netns,
+StatusOr<PodSandbox> MakePodSandbox(const PodSpec& spec, PodNamespaces given,
                                     const KernelFeatures& features, const std::string& state_dir);
 
 // Removes what MakePodSandbox left outside of fds (the attached tmpfs of old kernels). Idempotent.

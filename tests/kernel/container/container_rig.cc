@@ -87,7 +87,9 @@ ContainerRig::ContainerRig(const KernelFeatures& features, bool closed_parent)
   spec.hostname = "pod-host";
   spec.hosts = runtime::MakeHostsFile({"10.0.0.7"}, "pod-host");
   spec.resolv_conf = "nameserver 10.0.0.53\n";
-  auto pod = runtime::MakePodSandbox(spec, MakeNetns(), features, dir_);
+  runtime::PodNamespaces given;
+  given.net = MakeNetns();
+  auto pod = runtime::MakePodSandbox(spec, std::move(given), features, dir_);
   EXPECT_TRUE(pod.ok()) << pod.status();
   pod_ = std::move(*pod);
 }

@@ -1,0 +1,106 @@
+#include "runtime/container/mapped_overlay.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/container/overlay.h"
+#include "runtime/sandbox/idmap.h"
+#include "runtime/sys/mount.h"
+
+namespace crisp::runtime {
+namespace {
+
+constexpr size_t kMaxOptions = 4095;  // mount(2) takes one page
+
+StatusOr<std::vector<UniqueFd>> MapLayers(const std::vector<std::string>& dirs,
+                                          int user_namespace) {
+  std::vector<UniqueFd> layers;
+  for (const std::string& dir : dirs) {
+    UniqueFd layer(sys::OpenTree(AT_FDCWD, dir.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    if (!layer.valid()) return ErrnoStatus(errno, "open layer ", dir);
+    RETURN_IF_ERROR(Annotate(ApplyIdMap(layer.get(), user_namespace), "layer ", dir));
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+std::string PathOf(const UniqueFd& fd) { return absl::StrCat("/proc/self/fd/", fd.get()); }
+
+// --- before 6.15: overlay takes only mounts of the caller's own namespace ---
+
+Status AttachLayers(const std::vector<UniqueFd>& layers, const std::string& dir) {
+  const UniqueFd context(sys::Fsopen("tmpfs"));
+  if (!context.valid() || sys::FsconfigCreate(context.get()) != 0) {
+    return ErrnoStatus(errno, "make mount points of layers");
+  }
+  const UniqueFd frame(sys::Fsmount(context.get(), 0));
+  if (!frame.valid() || mkdirat(frame.get(), "root", 0700) != 0 ||
+      sys::MoveMount(frame.get(), "", AT_FDCWD, dir.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return ErrnoStatus(errno, "attach mount points of layers");
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string name = absl::StrCat(i);
+    if (mkdirat(frame.get(), name.c_str(), 0700) != 0 ||
+        sys::MoveMount(layers[i].get(), "", frame.get(), name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
+            0) {
+      return ErrnoStatus(errno, "attach layer ", i);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string OptionText(size_t layers, const UniqueFd& upper, const UniqueFd& work) {
+  std::string text = "userxattr,volatile,lowerdir=0";
+  for (size_t i = 1; i < layers; ++i) absl::StrAppend(&text, ":", i);
+  absl::StrAppend(&text, ",upperdir=", PathOf(upper), ",workdir=", PathOf(work));
+  return text;
+}
+
+// In a thread with a mount namespace of its own, as MakeOverlay does it on such kernels. The layers
+// stand on a tmpfs over `dir`, whose upper and work directory were opened before.
+Status MountInPrivate(const std::vector<UniqueFd>& layers, const std::string& dir,
+                      UniqueFd* result) {
+  if (unshare(CLONE_FS | CLONE_NEWNS) != 0) return ErrnoStatus(errno, "make mount namespace");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return ErrnoStatus(errno, "make mounts private");
+  }
+  const UniqueFd upper(open((dir + "/upper").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd work(open((dir + "/work").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!upper.valid() || !work.valid()) return ErrnoStatus(errno, "open upper directory in ", dir);
+  RETURN_IF_ERROR(AttachLayers(layers, dir));
+  if (chdir(dir.c_str()) != 0) return ErrnoStatus(errno, "enter ", dir);
+  const std::string options = OptionText(layers.size(), upper, work);
+  if (options.size() > kMaxOptions) {
+    return absl::ResourceExhaustedError(absl::StrCat("mount overlay: ", layers.size(), " layers"));
+  }
+  if (mount("overlay", "root", "overlay", 0, options.c_str()) != 0) {
+    return ErrnoStatus(errno, "mount overlay with ", options);
+  }
+  result->Reset(sys::OpenTree(AT_FDCWD, "root", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  return result->valid() ? absl::OkStatus() : ErrnoStatus(errno, "clone overlay");
+}
+
+}  // namespace
+
+StatusOr<UniqueFd> MakeMappedOverlay(const std::vector<std::string>& lower_dirs,
+                                     const std::string& dir, int user_namespace,
+                                     const KernelFeatures& features) {
+  ASSIGN_OR_RETURN(const std::vector<UniqueFd> layers, MapLayers(lower_dirs, user_namespace));
+  if (features.clone_detached_mount && features.overlay_lowerdir_plus) {
+    std::vector<std::string> paths;
+    for (const UniqueFd& layer : layers) paths.push_back(PathOf(layer));
+    return MakeOverlay(paths, dir + "/upper", dir + "/work", features);
+  }
+  Status status;
+  UniqueFd result;
+  std::thread([&] { status = MountInPrivate(layers, dir, &result); }).join();
+  RETURN_IF_ERROR(status);
+  return result;
+}
+
+}  // namespace crisp::runtime
