@@ -12,7 +12,7 @@ func TestOldKernel(t *testing.T) {
 	if host.IsPeer() {
 		t.Skip()
 	}
-	h := host.Start(t, host.Options{Config: "[debug]\nkernel_features_off = [\"overlay_lowerdir_plus\", \"clone_detached_mount\", \"pidfd_exit_info\", \"cgroup_kill\"]\n"})
+	h := host.Start(t, host.Options{Config: "[debug]\nkernel_features_off = [\"overlay_lowerdir_plus\", \"clone_detached_mount\", \"pidfd_exit_info\", \"proc_pidns\", \"cgroup_kill\"]\n"})
 	pod := h.Pod()
 	id := h.Sleeper(pod)
 	if got := h.ExecOut(id, "cat /proc/1/comm; ping -c 1 -W 5 "+h.PodIP(pod)+" >/dev/null && echo pong"); got != "sh\npong" {
