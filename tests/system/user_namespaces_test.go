@@ -87,7 +87,10 @@ func TestUserNamespace(t *testing.T) {
 func userNamespace(t *testing.T, mode v1.NamespaceMode, config string) {
 	h := host.Start(t, host.Options{Config: config})
 	pod := h.Pod(mappedPod, podPid(mode))
-	id := h.Run(pod, []string{"sleep", "987006"}, mapped, pid(mode), unmasked)
+	// The kernel asks for CAP_NET_ADMIN in the namespace's owner, also of its root.
+	id := h.Run(pod, []string{"sleep", "987006"}, mapped, pid(mode), unmasked, func(c *v1.ContainerConfig) {
+		c.Linux.SecurityContext.Capabilities = &v1.Capability{AddCapabilities: []string{"NET_ADMIN"}}
+	})
 	pids := pidsOf("sleep 987006")
 	if len(pids) != 1 {
 		t.Fatalf("the container's processes on the node: %v", pids)
@@ -104,14 +107,14 @@ func userNamespace(t *testing.T, mode v1.NamespaceMode, config string) {
 	for script, want := range map[string]string{
 		"cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '": fmt.Sprintf("0 %d %d\n 0 %d %d", mapBase, mapLength, mapBase, mapLength),
 		"id -u; id -g": "0\n0",
-		"stat -c %u:%g / /bin/busybox /etc/hosts /dev /dev/null /dev/shm /proc/1 2>&1 | sort -u":    "0:0",
-		"echo 1 > /proc/sys/net/ipv4/ip_forward && cat /proc/sys/net/ipv4/ip_forward":               "1",
-		"echo 1 2>/dev/null > /proc/sys/kernel/panic_on_oops || echo refused":                       "refused",
-		"cat /proc/sys/net/ipv4/ip_unprivileged_port_start; hostname":                               "0\n" + pod.Config.Hostname,
-		"echo hi > /dev/null && echo x > /dev/shm/mine && stat -c %u /dev/shm/mine":                 "0",
-		"echo x > /made && mkdir -p /new/dir && stat -c %u /made /new/dir | sort -u":                "0",
-		"ls -d /sys/class/net/eth0 && ls /sys/fs/cgroup | wc -l | grep -vx 0 >/dev/null && echo ok": "/sys/class/net/eth0\nok",
-		"ping -c 1 -W 5 " + h.PodIP(pod) + " > /dev/null && echo pong":                              "pong",
+		"stat -c %u:%g / /bin/busybox /etc/hosts /dev /dev/null /dev/shm /proc/self/ 2>&1 | sort -u": "0:0",
+		"echo 1 > /proc/sys/net/ipv4/ip_forward && cat /proc/sys/net/ipv4/ip_forward":                "1",
+		"echo 1 2>/dev/null > /proc/sys/kernel/panic_on_oops || echo refused":                        "refused",
+		"cat /proc/sys/net/ipv4/ip_unprivileged_port_start; hostname":                                "0\n" + pod.Config.Hostname,
+		"echo hi > /dev/null && echo x > /dev/shm/mine && stat -c %u /dev/shm/mine":                  "0",
+		"echo x > /made && mkdir -p /new/dir && stat -c %u /made /new/dir | sort -u":                 "0",
+		"ls -d /sys/class/net/eth0 && ls /sys/fs/cgroup | wc -l | grep -vx 0 >/dev/null && echo ok":  "/sys/class/net/eth0\nok",
+		"ping -c 1 -W 5 " + h.PodIP(pod) + " > /dev/null && echo pong":                               "pong",
 		"ls /proc/self/fd | wc -l": "4",
 	} {
 		if got := h.ExecOut(id, script); got != want {
@@ -250,5 +253,39 @@ func TestUserNamespaceFeature(t *testing.T) {
 				h.WantCode(err, codes.InvalidArgument, "userns_options")
 			}
 		})
+	}
+}
+
+// Volumes with the pod's mappings, a folder and a tmpfs: what belongs to root on the node is the container's root's, and what
+// that writes belongs to root on the node.
+func TestUserNamespaceVolumes(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	folder, memory := h.Folder+"/volume", h.Folder+"/memory"
+	for _, dir := range []string{folder, memory} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mount("tmpfs", memory, "tmpfs", 0, "mode=0755"); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Unmount(memory, syscall.MNT_DETACH)
+	pod := h.Pod(mappedPod)
+	volumes := func(c *v1.ContainerConfig) {
+		for _, dir := range []string{folder, memory} {
+			c.Mounts = append(c.Mounts, &v1.Mount{HostPath: dir, ContainerPath: "/v" + filepath.Base(dir),
+				UidMappings: mapping().Uids, GidMappings: mapping().Gids})
+		}
+	}
+	script := "for v in /vvolume /vmemory; do echo x > $v/file && stat -c %u:%g $v $v/file; done"
+	s, out, errText := h.Sh(pod, script, mapped, volumes)
+	if want := "0:0\n0:0\n0:0\n0:0"; s.ExitCode != 0 || out != want {
+		t.Errorf("exit code %d, %q (%s), want %q", s.ExitCode, out, errText, want)
+	}
+	for _, dir := range []string{folder, memory} {
+		var info syscall.Stat_t
+		if err := syscall.Stat(dir+"/file", &info); err != nil || info.Uid != 0 || info.Gid != 0 {
+			t.Errorf("%s/file belongs to %d:%d on the node, %v", dir, info.Uid, info.Gid, err)
+		}
 	}
 }
