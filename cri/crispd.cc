@@ -71,7 +71,24 @@ int Fail(const Status& status) {
   return 1;
 }
 
-int Serve(const Config& config, const sigset_t& signals) {
+// SIGHUP: what can change while calls run is taken over; the rest is named and waits for a restart
+// of the daemon, which containers do not notice. A bad file changes nothing.
+void Reload(const CommandLine& flags, Config* config) {
+  const auto read = LoadConfig(flags);
+  if (!read.ok())
+    return LogError("SIGHUP: configuration not reloaded", {{"error", read.status().ToString()}});
+  SetLogLevelByName(read->log_level);
+  config->log_level = read->log_level;
+  Config rest = *read;
+  rest.origins = config->origins;  // lines may have moved
+  const bool restart = DumpConfigText(rest) != DumpConfigText(*config);
+  LogWarning(restart ? "SIGHUP: log_level reloaded; other settings changed too, and take effect "
+                       "when the daemon is restarted (containers go on)"
+                     : "SIGHUP: configuration reloaded",
+             {{"log_level", config->log_level}});
+}
+
+int Serve(Config config, const CommandLine& flags, const sigset_t& signals) {
   auto daemon = cri::Daemon::Start(config, ProgramDir());
   if (!daemon.ok()) return Fail(daemon.status());
   malloc_trim(0);
@@ -81,8 +98,7 @@ int Serve(const Config& config, const sigset_t& signals) {
     int sig = 0;
     sigwait(&signals, &sig);
     if (sig != SIGHUP) break;
-    LogWarning(
-        "SIGHUP: reloading is not implemented; restart the daemon, containers go on meanwhile");
+    Reload(flags, &config);
   }
   Notify("STOPPING=1");
   LogInfo("stopping; containers go on");
@@ -102,5 +118,5 @@ int main(int argc, char** argv) {
   if (!config.ok()) return Fail(config.status());
   SetLogLevelByName(config->log_level);
   const sigset_t signals = BlockSignals();
-  return Serve(*config, signals);
+  return Serve(*config, *flags, signals);
 }

@@ -138,6 +138,9 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.runtime.cgroups = cgroups_.get();
   parts.runtime.keeper = keeper_.get();
   parts.runtime.left_groups = left_groups_.get();
+  parts.runtime.oci_dir = config_.state + "/oci";
+  ASSIGN_OR_RETURN(handlers_, Handlers::Make(config_.handlers, parts.runtime.oci_dir));
+  parts.handlers = &handlers_;
   parts.runtime.features = features_;
   parts.runtime.containers_dir = containers_dir_;
   // From 6.15 on an exec reads its status from its own pidfd: three threads fewer to wake.

@@ -49,6 +49,7 @@ class Daemon {
   std::unique_ptr<cni::PodNetwork> network_;
   ExitBoard exits_;
   std::unique_ptr<keeper::KeeperClient> keeper_;
+  Handlers handlers_;
   PodStore pods_;
   CallLog calls_;
   Janitor janitor_;

@@ -1,5 +1,6 @@
 // Settings of a file -> Config, by the table of fields.
 #include "absl/strings/str_join.h"
+#include "cri/config/checks.h"
 #include "cri/config/config.h"
 #include "cri/config/fields.h"
 #include "cri/config/toml_reader.h"
@@ -44,26 +45,33 @@ std::vector<std::string> Names(const Fields& fields, absl::string_view prefix) {
   return names;
 }
 
-Status ApplyRegistry(const Setting& setting, Config* config) {
-  const std::string& host = setting.path[1];
-  const std::string prefix = absl::StrCat("registries.\"", host, "\".");
-  if (const std::string why = CheckRegistryHost(host); !why.empty())
-    return Refuse(setting, absl::StrCat("registries.\"", host, "\""), why);
-  for (const RegistryField& field : RegistryFields()) {
+// A table per name: [registries."HOST"], [handlers.NAME].
+template <typename Value, typename Fields>
+Status ApplyNamed(const Setting& setting, const std::string& table, std::string why,
+                  const Fields& fields, std::map<std::string, Value>* values, Config* config) {
+  const std::string& name = setting.path[1];
+  const std::string quoted = absl::StrCat(table, ".\"", name, "\"");
+  if (!why.empty()) return Refuse(setting, quoted, why);
+  const std::string prefix = quoted + ".";
+  for (const auto& field : fields) {
     if (field.name != setting.path[2]) continue;
-    const FieldPlace place = field.place(config->registries[host]);
+    const FieldPlace place = field.place((*values)[name]);
     RETURN_IF_ERROR(Assign(setting, prefix + field.name, place));
-    const std::string why = CheckPlace(place, field.check, 0, 0);
+    why = CheckPlace(place, field.check, 0, 0);
     if (!why.empty()) return Refuse(setting, prefix + field.name, why);
     config->origins[prefix + field.name] = setting.where;
     return absl::OkStatus();
   }
-  return Unknown(setting, prefix + setting.path[2], Names(RegistryFields(), prefix));
+  return Unknown(setting, prefix + setting.path[2], Names(fields, prefix));
 }
 
 Status Apply(const Setting& setting, Config* config) {
   if (setting.path.size() == 3 && setting.path[0] == "registries")
-    return ApplyRegistry(setting, config);
+    return ApplyNamed(setting, "registries", CheckRegistryHost(setting.path[1]), RegistryFields(),
+                      &config->registries, config);
+  if (setting.path.size() == 3 && setting.path[0] == "handlers")
+    return ApplyNamed(setting, "handlers", CheckHandlerName(setting.path[1]), HandlerFields(),
+                      &config->handlers, config);
   const std::string name = absl::StrJoin(setting.path, ".");
   for (const Field& field : ConfigFields()) {
     if (field.name != name) continue;

@@ -79,6 +79,20 @@ std::string CheckCgroupDriver(absl::string_view text) {
   return text == "auto" || text == "cgroupfs" ? "" : "must be auto or cgroupfs";
 }
 
+std::string CheckHandlerName(absl::string_view text) {
+  if (text == "crisp") return "is the built-in handler, which cannot be changed";
+  if (text.empty() || text.size() > 63) return "must have 1 to 63 characters";
+  for (const char c : text) {
+    if (!absl::ascii_islower(c) && !absl::ascii_isdigit(c) && c != '-')
+      return "must be of a-z, 0-9 and -";
+  }
+  return text.front() == '-' || text.back() == '-' ? "must not begin or end with -" : "";
+}
+
+std::string CheckHandlerSeccomp(absl::string_view text) {
+  return text == "runtime-default" ? "" : "must be runtime-default or empty";
+}
+
 std::string CheckWord(absl::string_view text) {
   return IsWord(text) ? "" : "must not contain spaces or control characters";
 }

@@ -14,6 +14,8 @@ std::string CheckStreamAddress(absl::string_view text);  // port 0 is any
 std::string CheckOnDisconnect(absl::string_view text);
 std::string CheckLogLevel(absl::string_view text);
 std::string CheckCgroupDriver(absl::string_view text);
+std::string CheckHandlerName(absl::string_view text);  // of a RuntimeClass: a DNS label
+std::string CheckHandlerSeccomp(absl::string_view text);
 std::string CheckWord(absl::string_view text);  // printable, no spaces
 std::string CheckSubnet(absl::string_view text);
 std::string CheckInterface(absl::string_view text);

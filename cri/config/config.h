@@ -28,6 +28,13 @@ struct RegistryConfig {
   std::string ca_file;
 };
 
+struct HandlerConfig {
+  std::string runtime;                    // of an external OCI runtime; "" = built in
+  std::vector<std::string> runtime_args;  // its global options
+  std::vector<std::string> rlimits;       // "nofile=1024:524288"
+  std::string seccomp;                    // "" = as the request says, or "runtime-default"
+};
+
 struct LogConfig {
   int64_t max_line_bytes = 16384;
 };
@@ -65,6 +72,7 @@ struct Config {
   ExecConfig exec;
   StreamingConfig streaming;
   DebugConfig debug;
+  std::map<std::string, HandlerConfig> handlers;     // by the name a RuntimeClass gives
   std::map<std::string, RegistryConfig> registries;  // by host, "docker.io", "127.0.0.1:5000"
 
   // Where each value that is no default came from: "network.subnet" -> "/etc/crisp/crisp.toml:12".

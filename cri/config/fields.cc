@@ -74,12 +74,30 @@ std::vector<RegistryField> MakeRegistryFields() {
   };
 }
 
+std::vector<HandlerField> MakeHandlerFields() {
+  return {
+      {"runtime", "Absolute path of an OCI runtime, as \"/usr/bin/crun\". Empty: built in.",
+       PLACE(runtime), CheckPath},
+      {"runtime_args", "Its global options, as [\"--systemd-cgroup\"].", PLACE(runtime_args),
+       CheckWord},
+      {"rlimits", "Instead of the usual ones, as [\"nofile=1024:524288\", \"core=0\"].",
+       PLACE(rlimits), CheckWord},
+      {"seccomp", "For requests that name no profile: \"runtime-default\". Empty: none.",
+       PLACE(seccomp), CheckHandlerSeccomp},
+  };
+}
+
 #undef PLACE
 
 }  // namespace
 
 const std::vector<Field>& ConfigFields() {
   static const auto* fields = new std::vector<Field>(MakeFields());
+  return *fields;
+}
+
+const std::vector<HandlerField>& HandlerFields() {
+  static const auto* fields = new std::vector<HandlerField>(MakeHandlerFields());
   return *fields;
 }
 

@@ -29,7 +29,15 @@ struct RegistryField {
   TextCheck check = nullptr;
 };
 
+struct HandlerField {
+  std::string name;  // "runtime", below [handlers.NAME]
+  const char* help;
+  FieldPlace (*place)(HandlerConfig&);
+  TextCheck check = nullptr;
+};
+
 const std::vector<Field>& ConfigFields();
+const std::vector<HandlerField>& HandlerFields();
 const std::vector<RegistryField>& RegistryFields();
 
 // The value's own rule (range, form); "" if it holds.

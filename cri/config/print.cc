@@ -35,6 +35,28 @@ std::string OriginOf(const Config& config, const std::string& name) {
   return origin == config.origins.end() ? "default" : origin->second;
 }
 
+template <typename Value, typename Fields>
+std::string NamedDefaults(const Fields& fields) {
+  std::string out;
+  Value defaults;
+  for (const auto& field : fields)
+    absl::StrAppend(&out, "# ", field.help, "\n#", field.name, " = ",
+                    TomlValue(field.place(defaults)), "\n");
+  return out;
+}
+
+template <typename Value, typename Fields>
+void DumpNamed(const std::string& table, const Fields& fields, const Config& config,
+               std::map<std::string, Value>* values, std::string* out) {
+  for (auto& [name, value] : *values) {
+    const std::string prefix = absl::StrCat(table, ".\"", name, "\"");
+    absl::StrAppend(out, "\n[", prefix, "]\n");
+    for (const auto& field : fields)
+      absl::StrAppend(out, field.name, " = ", TomlValue(field.place(value)), "  # ",
+                      OriginOf(config, absl::StrCat(prefix, ".", field.name)), "\n");
+  }
+}
+
 }  // namespace
 
 std::string DefaultConfigText() {
@@ -50,12 +72,12 @@ std::string DefaultConfigText() {
                     "\n");
   }
   absl::StrAppend(&out,
+                  "\n# One table for each further runtime handler (docs/design/handlers.md).\n"
+                  "#[handlers.crun]\n",
+                  NamedDefaults<HandlerConfig>(HandlerFields()),
                   "\n# One table for each registry that needs one; HOST as in the image name.\n"
-                  "#[registries.\"registry.example:5000\"]\n");
-  RegistryConfig registry;
-  for (const RegistryField& field : RegistryFields())
-    absl::StrAppend(&out, "# ", field.help, "\n#", field.name, " = ",
-                    TomlValue(field.place(registry)), "\n");
+                  "#[registries.\"registry.example:5000\"]\n",
+                  NamedDefaults<RegistryConfig>(RegistryFields()));
   return out;
 }
 
@@ -67,13 +89,8 @@ std::string DumpConfigText(const Config& config) {
     absl::StrAppend(&out, key, " = ", TomlValue(field.place(copy)), "  # ",
                     OriginOf(config, field.name), "\n");
   }
-  for (auto& [host, registry] : copy.registries) {
-    const std::string prefix = absl::StrCat("registries.\"", host, "\"");
-    absl::StrAppend(&out, "\n[", prefix, "]\n");
-    for (const RegistryField& field : RegistryFields())
-      absl::StrAppend(&out, field.name, " = ", TomlValue(field.place(registry)), "  # ",
-                      OriginOf(config, absl::StrCat(prefix, ".", field.name)), "\n");
-  }
+  DumpNamed("handlers", HandlerFields(), config, &copy.handlers, &out);
+  DumpNamed("registries", RegistryFields(), config, &copy.registries, &out);
   return out;
 }
 

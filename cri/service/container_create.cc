@@ -77,11 +77,14 @@ image::ImageConfig ImageOf(const records::Image& record) {
   return config;
 }
 
-StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
-    const Pod& pod, const Container& container, const runtime::RuntimeContext& context) {
-  TranslateInput input = InputFor(pod, container, context);
+StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(const Pod& pod,
+                                                               const Container& container,
+                                                               const ServiceParts& parts) {
+  ASSIGN_OR_RETURN(const Handler* handler, parts.handlers->Find(pod.runtime_handler));
+  TranslateInput input = InputFor(pod, container, parts.runtime);
   RETURN_IF_ERROR(FillExtras(container, &input));
   ASSIGN_OR_RETURN(runtime::ContainerSpec spec, TranslateContainer(input));
+  RETURN_IF_ERROR(ApplyHandler(*handler, container.config, &spec));
   return std::make_shared<const runtime::ContainerSpec>(std::move(spec));
 }
 
@@ -122,7 +125,7 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   container->image_pin = image.pin;
   RETURN_IF_ERROR(AcquireVolumes(*parts_.images, container.get()));
   RETURN_IF_ERROR(ResolveCdiDevices(options_.cdi_dirs, container.get()));
-  ASSIGN_OR_RETURN(container->spec, SpecOf(pod, *container, parts_.runtime));
+  ASSIGN_OR_RETURN(container->spec, SpecOf(pod, *container, parts_));
   ASSIGN_OR_RETURN(container->log_path, LogPathOf(pod.config, request.config()));
   container->log_directory = pod.config.log_directory();
   ASSIGN_OR_RETURN(container->stop_signal, StopSignalOf(request.config(), image.info.config));

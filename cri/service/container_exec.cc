@@ -44,9 +44,13 @@ Status RuntimeService::ExecSync(const v1::ExecSyncRequest& request, v1::ExecSync
   exec.timeout_ms = timeout_ms;
   exec.output_cap = kReplyCap;
   exec.drain_ms = options_.exec_drain_ms;
+  ASSIGN_OR_RETURN(const Handler* handler, parts_.handlers->Find(running.handler));
   StatusOr<runtime::ExecOutput> output =
-      runtime::ExecInContainer(*running.spec, container.identity, running.pidfd->get(),
-                               *running.cgroup, *running.sandbox, parts_.runtime, exec);
+      handler->oci
+          ? handler->oci->Exec(container.id, container.identity, *running.cgroup, parts_.runtime,
+                               exec)
+          : runtime::ExecInContainer(*running.spec, container.identity, running.pidfd->get(),
+                                     *running.cgroup, *running.sandbox, parts_.runtime, exec);
   call.stages().Mark("exec");
   if (!output.ok())
     return Annotate(LaunchError(output.status()), "exec in container ", container.id);

@@ -55,6 +55,7 @@ Status RuntimeService::RemoveStopped(Container& container) {
 void QueueDestroy(Janitor& janitor, Journal& journal, const runtime::RuntimeContext& context,
                   const std::string& id, const std::string& cgroup_parent) {
   janitor.Queue(absl::StrCat("container ", id), [&journal, context, id, cgroup_parent] {
+    RETURN_IF_ERROR(runtime::DestroyOci(id, context.oci_dir, context));
     RETURN_IF_ERROR(runtime::DestroyContainer(id, cgroup_parent, context));
     records::Record record;
     record.set_removed_container(id);

@@ -11,6 +11,7 @@ namespace crisp::cri {
 namespace {
 
 constexpr int kRetries = 3;
+constexpr absl::Duration kRetryTime = absl::Seconds(5);
 constexpr int kStartErrorCode = 128;  // containerd's, which dashboards know
 
 bool WasInterrupted(const Status& status) {
@@ -87,15 +88,18 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   call.set_object(container->id);
   // Claimed first: a stop of the pod either finds the container starting and waits for it, or is
   // seen by the look at the pod that follows. The other way round it could slip between the two.
+  ASSIGN_OR_RETURN(const Handler* handler, parts_.handlers->Find(pod->runtime_handler));
   RETURN_IF_ERROR(ClaimStart(*container, call.deadline()));
   const auto found = ReadySandbox(*pod);
   if (!found.ok()) return GiveBackStart(*container, found.status());
   const std::shared_ptr<const runtime::PodSandbox> sandbox = *found;
-  Status status = Launch(*container, *sandbox, call);
+  const absl::Time last_retry = absl::Now() + kRetryTime;
+  Status status = Launch(*container, *handler, *sandbox, call);
   // The keeper died in the middle, or the child was killed on its way: what had begun is killed by
   // its cgroup, so trying again is safe.
-  for (int retry = 0; retry < kRetries && WasInterrupted(status); ++retry) {
-    status = Launch(*container, *sandbox, call);
+  for (int retry = 0; retry < kRetries && WasInterrupted(status) && absl::Now() < last_retry;
+       ++retry) {
+    status = Launch(*container, *handler, *sandbox, call);
   }
   if (status.ok()) return status;
   status = Annotate(LaunchError(status), "start container ", container->id);
@@ -105,15 +109,16 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   return status;
 }
 
-Status RuntimeService::Launch(Container& container, const runtime::PodSandbox& sandbox,
-                              CallContext& call) {
+Status RuntimeService::Launch(Container& container, const Handler& handler,
+                              const runtime::PodSandbox& sandbox, CallContext& call) {
   std::unique_ptr<runtime::PreparedContainer> prepared = std::move(container.prepared);
   const auto spec = LockedSpec(container);
   if (prepared) {  // an update since then has written its limits; the rest is in the plan
     prepared->spec.oom_score_adj = spec->oom_score_adj;
   } else {
     // After a restart of the daemon, or a first try that failed: the directories are there, the
-    // mounts are not.
+    // mounts are not. An external runtime may have got as far as making the container.
+    RETURN_IF_ERROR(runtime::DestroyOci(container.id, parts_.runtime.oci_dir, parts_.runtime));
     ASSIGN_OR_RETURN(prepared, runtime::PrepareContainer(*spec, parts_.runtime, /*reuse=*/true));
     call.stages().Mark("prepare");
   }
@@ -129,7 +134,9 @@ Status RuntimeService::Launch(Container& container, const runtime::PodSandbox& s
     options.pid_target = target->get();
   }
   StatusOr<runtime::StartedContainer> started =
-      runtime::StartContainer(*prepared, sandbox, parts_.runtime, options);
+      handler.oci ? handler.oci->Start(*prepared, sandbox, parts_.runtime, options,
+                                       container.spec->seccomp != nullptr)
+                  : runtime::StartContainer(*prepared, sandbox, parts_.runtime, options);
   call.stages().Mark("launch");
   RETURN_IF_ERROR(started.status());
 

@@ -1,9 +1,11 @@
 // StopContainer: the stop signal, a grace period, then SIGKILL to the whole cgroup. Returns when
 // the container is dead.
 #include <chrono>
+#include <functional>
 
 #include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
+#include "runtime/base/log.h"
 #include "runtime/container/signal_ready.h"
 
 namespace crisp::cri {
@@ -36,7 +38,7 @@ void WaitStarted(Container& container, std::unique_lock<std::mutex>& lock, absl:
 // Sends the stop signal once (a second call does not repeat it, but its own, shorter grace counts)
 // and waits for the end. False at the deadline.
 bool StopGracefully(Container& container, std::unique_lock<std::mutex>& lock,
-                    keeper::KeeperClient& keeper, absl::Time deadline) {
+                    const std::function<void(int signal)>& send, absl::Time deadline) {
   // Right after a start the program, as the first of its pid namespace, may not have its handler
   // yet, and the kernel would drop the signal: CRI-O waits its whole deadline then. Nothing tells
   // when a handler is installed, so look again, more and more seldom.
@@ -46,7 +48,9 @@ bool StopGracefully(Container& container, std::unique_lock<std::mutex>& lock,
     const bool first = container.spec->pid == runtime::NamespaceMode::kContainer;
     if (!first || !runtime::SignalWouldBeDropped(container.pid, container.stop_signal)) {
       container.stop_sent = true;
-      (void)keeper.Signal(container.id, container.stop_signal);
+      lock.unlock();  // an external runtime takes its time
+      send(container.stop_signal);
+      lock.lock();
       break;
     }
     WaitStopped(container, lock, std::min(deadline, absl::Now() + pause));
@@ -80,6 +84,19 @@ Status KillContainer(Container& container, absl::Time deadline) {
                    ") did not die of SIGKILL; a process may hang in the kernel"));
 }
 
+void RuntimeService::SendSignal(const Container& container, int signal) {
+  if (const auto pod = parts_.pods->FindPod(container.pod_id); pod.ok()) {
+    const auto handler = parts_.handlers->Find((*pod)->runtime_handler);
+    if (handler.ok() && (*handler)->oci) {
+      const Status sent = (*handler)->oci->Signal(container.id, signal, parts_.runtime);
+      if (sent.ok()) return;
+      LogWarning("stop signal by the external runtime, sent directly instead",
+                 {{"container", container.id}, {"error", sent.ToString()}});
+    }
+  }
+  (void)parts_.runtime.keeper->Signal(container.id, signal);
+}
+
 Status RuntimeService::StopContainer(const v1::StopContainerRequest& request,
                                      v1::StopContainerResponse*, CallContext& call) {
   const auto found = parts_.pods->FindContainer(request.container_id());
@@ -97,8 +114,9 @@ Status RuntimeService::StopContainer(const v1::StopContainerRequest& request,
       return absl::OkStatus();
     }
     if (container.state == ContainerState::kRunning && grace > absl::ZeroDuration() &&
-        StopGracefully(container, lock, *parts_.runtime.keeper,
-                       std::min(grace_end, call.deadline()))) {
+        StopGracefully(
+            container, lock, [&](int signal) { SendSignal(container, signal); },
+            std::min(grace_end, call.deadline()))) {
       call.stages().Mark("graceful");
       return absl::OkStatus();
     }

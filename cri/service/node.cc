@@ -34,7 +34,7 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
   AddCondition(response->mutable_status(), "NetworkReady", network.ready, network.reason,
                network.message);
   const bool user_namespaces = parts_.runtime.features.user_namespaces;
-  for (const char* name : {"", "crisp"}) {
+  for (const std::string& name : parts_.handlers->Names()) {
     v1::RuntimeHandler* handler = response->add_runtime_handlers();
     handler->set_name(name);
     handler->mutable_features()->set_recursive_read_only_mounts(true);

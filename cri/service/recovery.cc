@@ -114,6 +114,19 @@ std::shared_ptr<Container> ContainerOf(const records::Container& record) {
   return container;
 }
 
+void FinishOciStart(const Container& container, const ServiceParts& parts) {
+  const auto pod = parts.pods->FindPod(container.pod_id);
+  if (!pod.ok()) return;
+  const auto handler = parts.handlers->Find((*pod)->runtime_handler);
+  if (!handler.ok() || !(*handler)->oci) return;
+  const runtime::OciRuntime* oci = (*handler)->oci.get();
+  const runtime::RuntimeContext context = parts.runtime;
+  parts.janitor->Queue(absl::StrCat("start of ", container.id), [oci, context, id = container.id] {
+    (void)oci->Resume(id, context);
+    return absl::OkStatus();
+  });
+}
+
 // The keeper's word on a container that the journal calls created or running.
 void Reconcile(Container& container, Held& held, const ServiceParts& parts,
                RecoveryReport* report) {
@@ -133,7 +146,9 @@ void Reconcile(Container& container, Held& held, const ServiceParts& parts,
     parts.runtime.keeper->AckExit(container.id);
     return;
   }
-  // Launched just before the daemon died: the start was never recorded, but it happened.
+  // Launched just before the daemon died: the start was never recorded, but it happened. (An
+  // external runtime may still have to be told to start what it made: once too often does no harm.)
+  if (container.state == ContainerState::kCreated) FinishOciStart(container, parts);
   container.state = ContainerState::kRunning;
   container.pid = one.pid;
   container.started_at = one.started_nanos;
@@ -164,7 +179,7 @@ void RestoreContainer(const records::Container& record, Held& held, const Servic
   }
   container->log_directory = (*pod)->config.log_directory();
   container->stop_signal = StopSignalOf(container->config, ImageOf(container->image)).value_or(15);
-  if (auto spec = SpecOf(**pod, *container, parts.runtime); spec.ok()) {
+  if (auto spec = SpecOf(**pod, *container, parts); spec.ok()) {
     container->spec = *spec;
   } else {
     LogWarning("container of an older configuration",
@@ -210,6 +225,11 @@ int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
     }
   }
   if (const auto dir = OpenDir(parts.runtime.containers_dir); dir.ok()) {
+    for (const std::string& id : ListDir(dir->get()).value_or(std::vector<std::string>{})) {
+      if (IsId(id) && folded.containers.count(id) == 0) unknown.emplace(id, "");
+    }
+  }
+  if (const auto dir = OpenDir(parts.runtime.oci_dir); dir.ok()) {
     for (const std::string& id : ListDir(dir->get()).value_or(std::vector<std::string>{})) {
       if (IsId(id) && folded.containers.count(id) == 0) unknown.emplace(id, "");
     }

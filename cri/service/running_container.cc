@@ -17,6 +17,7 @@ StatusOr<RunningContainer> FindRunning(PodStore& pods, const std::string& id, co
     running.cgroup = container.cgroup;
     running.spec = SpecInForce(container);
   }
+  running.handler = pod->runtime_handler;
   const std::lock_guard<std::mutex> lock(pod->mu);
   running.sandbox = pod->sandbox;
   if (running.sandbox) return running;

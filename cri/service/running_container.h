@@ -14,6 +14,7 @@ struct RunningContainer {
   std::shared_ptr<runtime::Cgroup> cgroup;
   std::shared_ptr<const runtime::ContainerSpec> spec;  // in force: with its updates
   std::shared_ptr<const runtime::PodSandbox> sandbox;
+  std::string handler;  // the pod's runtime handler
 };
 
 // NOT_FOUND; FAILED_PRECONDITION "exec in container ID: it is exited, not running". `what`: "exec

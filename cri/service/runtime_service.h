@@ -10,6 +10,7 @@
 #include "cri/api/call_log.h"
 #include "cri/api/services.h"
 #include "cri/pods/exit_board.h"
+#include "cri/pods/handlers.h"
 #include "cri/pods/janitor.h"
 #include "cri/pods/journal.h"
 #include "cri/pods/pod_store.h"
@@ -37,6 +38,7 @@ struct ServiceParts {
   image::ImageService* images = nullptr;
   cni::PodNetwork* network = nullptr;
   CallLog* calls = nullptr;
+  const Handlers* handlers = nullptr;
   runtime::RuntimeContext runtime;
   streaming::StreamUrls* urls = nullptr;  // Exec, Attach and PortForward register there
 };
@@ -127,12 +129,14 @@ class RuntimeService : public RuntimeHandler {
   StatusOr<std::shared_ptr<Container>> MakeContainer(const v1::CreateContainerRequest& request,
                                                      const std::string& id, Pod& pod,
                                                      CallContext& call);
-  Status Launch(Container& container, const runtime::PodSandbox& sandbox, CallContext& call);
+  Status Launch(Container& container, const Handler& handler, const runtime::PodSandbox& sandbox,
+                CallContext& call);
   Status RemoveStopped(Container& container);
   // sandbox_pause.cc: the first process of a shared pid namespace.
   Status BeginPause(Pod& pod, const runtime::IdMap& id_map, runtime::PodSandbox* sandbox);
   Status EndPause(Pod& pod, absl::Time deadline);
   bool OnPauseExit(const keeper::ExitEvent& event);
+  void SendSignal(const Container& container, int signal);  // container_stop.cc
 
   ServiceOptions options_;
   ServiceParts parts_;
@@ -171,8 +175,9 @@ image::ImageConfig ImageOf(const records::Image& record);
 
 // Builds the container's spec again from what was recorded (start or exec after a restart of the
 // daemon).
-StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(
-    const Pod& pod, const Container& container, const runtime::RuntimeContext& context);
+StatusOr<std::shared_ptr<const runtime::ContainerSpec>> SpecOf(const Pod& pod,
+                                                               const Container& container,
+                                                               const ServiceParts& parts);
 
 // sandbox_query.cc, container_query.cc: CRI's view; the object's lock is held by the caller.
 v1::PodSandboxState CriState(PodState state);

@@ -11,12 +11,6 @@
 namespace crisp::cri {
 namespace {
 
-Status CheckHandler(const std::string& handler) {
-  if (handler.empty() || handler == "crisp") return absl::OkStatus();
-  return InvalidField("runtime_handler", handler,
-                      "not configured; known handlers: \"\", \"crisp\"");
-}
-
 // A second request of the same name: the first one's result if it asked for the same.
 StatusOr<std::string> JoinPod(NameClaim& claim, const v1::RunPodSandboxRequest& request,
                               const PodStore& pods, absl::Time deadline) {
@@ -66,7 +60,7 @@ Status CheckUserNamespace(const runtime::PodSpec& spec, const KernelFeatures& fe
 
 Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
                                      v1::RunPodSandboxResponse* response, CallContext& call) {
-  RETURN_IF_ERROR(CheckHandler(request.runtime_handler()));
+  RETURN_IF_ERROR(parts_.handlers->Find(request.runtime_handler()).status());
   const std::string id = NewId();
   ASSIGN_OR_RETURN(runtime::PodSpec spec, TranslatePod(request.config(), id, PodDefaults{}));
   RETURN_IF_ERROR(CheckUserNamespace(spec, parts_.runtime.features));

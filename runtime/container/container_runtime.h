@@ -19,6 +19,7 @@ struct RuntimeContext {
   keeper::KeeperClient* keeper = nullptr;
   KernelFeatures features;
   LeftGroups* left_groups = nullptr;  // null: groups of execs may stay as long as their container
+  std::string oci_dir;                // <state>/oci: bundles of containers of external runtimes
   std::string containers_dir;         // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
   // Where exit events go through policy: the wait(2) status of an exec, DEADLINE_EXCEEDED after
   // `timeout_ms`. Unset: the status is read from the pidfd (6.15), which needs no event.

@@ -161,6 +161,39 @@ StatusOr<LaunchResult> Client::Launch(const LaunchRequest& request) {
   return RunLaunch(message, fds, request.deadline_ms);
 }
 
+StatusOr<int64_t> Client::HoldContainer(const LaunchRequest& request, pid_t pid, int pidfd) {
+  std::shared_ptr<Holding> holding;
+  Request message = NewRequest(RequestType::kHoldContainer);
+  RETURN_IF_ERROR(SetId(request.id, &message));
+  {
+    std::lock_guard lock(mu_);
+    ASSIGN_OR_RETURN(holding, holdings_.Add(request.id, Kind::kContainer, *table_));
+    Status filled = FillContainer(request, *holding);
+    auto copy = DupFd(pidfd);
+    filled.Update(copy.status());
+    if (!filled.ok()) {
+      holdings_.Remove(request.id);
+      return filled;
+    }
+    holding->fds[kRolePidfd] = *std::move(copy);
+    holding->live = true;  // its end may be told before the answer is
+    message.kind = Kind::kContainer;
+    message.slot = holding->slot;
+    message.role_mask = holding->Mask();
+    message.pid = pid;
+    message.offset = request.log_offset;
+    message.max_line = std::clamp(request.max_line, 1u, kMaxLineLimit);
+  }
+  Call call;
+  const auto packet = Ask(message, holding->FdList(), After(kCallTime), call);
+  Status held = packet.status();
+  if (packet.ok() && packet->reply.error != 0)
+    held = ErrnoStatus(packet->reply.error, "the keeper refuses");
+  if (held.ok()) return table_->slot[holding->slot].started_nanos;
+  Drop(request.id);
+  return Annotate(held, "hold container ", request.id);
+}
+
 StatusOr<LaunchResult> Client::LaunchExec(const ExecRequest& request) {
   RETURN_IF_ERROR(CheckPlan(request.plan, request.fds.size(), request.deadline_ms));
   ASSIGN_OR_RETURN(const UniqueFd plan, MakeMemfd("crisp-plan", request.plan, true));
@@ -169,7 +202,8 @@ StatusOr<LaunchResult> Client::LaunchExec(const ExecRequest& request) {
   {
     std::lock_guard lock(mu_);
     const auto container = holdings_.Find(request.container_id);
-    if (!container || container->kind != Kind::kContainer)
+    const bool needs_container = !request.container_id.empty();
+    if (needs_container && (!container || container->kind != Kind::kContainer))
       return absl::NotFoundError(absl::StrCat("keeper holds no container ", request.container_id));
     ASSIGN_OR_RETURN(const auto holding, holdings_.Add(request.id, Kind::kExec, *table_));
     message.kind = Kind::kExec;

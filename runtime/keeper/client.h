@@ -62,8 +62,8 @@ struct LaunchResult {
 };
 
 struct ExecRequest {
-  std::string id;  // a new random id
-  std::string container_id;
+  std::string id;            // a new random id
+  std::string container_id;  // "": none, a program of the host
   std::string plan;
   std::vector<int> fds;  // borrowed
   int deadline_ms = 30000;
@@ -95,6 +95,10 @@ class KeeperClient {
   // Blocks until the workload runs or failed: INTERNAL/NOT_FOUND/... "launch: step execve: /bin/x:
   // ENOENT (...)". UNAVAILABLE: the keeper died; the caller kills the cgroup, then may retry.
   virtual StatusOr<LaunchResult> Launch(const LaunchRequest& request) = 0;
+  // A container that a program run by LaunchExec started, and whose first process is the keeper's
+  // child by now: its logs and its exit from here on. `plan` and `fds` of the request are not used.
+  // Gives the time of the hold. UNAVAILABLE: the keeper died; the caller ends the container.
+  virtual StatusOr<int64_t> HoldContainer(const LaunchRequest& request, pid_t pid, int pidfd) = 0;
   virtual StatusOr<LaunchResult> LaunchExec(const ExecRequest& request) = 0;
   // Log rotation: from the next batch on, lines go to `log` at `offset`. Returns when the old file
   // is no longer written.

@@ -9,6 +9,9 @@ namespace {
 
 // Beyond a launch's own deadline: the keeper's kill and its second of grace.
 constexpr std::chrono::seconds kAnswerGrace(5);
+// A takeover takes milliseconds. Where no keeper can be started, the caller is told well before the
+// kubelet's own deadline.
+constexpr std::chrono::seconds kConnectTime(10);
 
 Status KeeperDied(const std::string& what) {
   return absl::UnavailableError(absl::StrCat(what, ": the keeper died before it answered"));
@@ -29,7 +32,8 @@ StatusOr<Packet> Client::Ask(Request request, const std::vector<int>& fds, Deadl
   std::shared_ptr<Connection> connection;
   {
     std::unique_lock lock(mu_);
-    if (!connected_changed_.wait_until(lock, deadline, [&] { return connection_ || closing_; }) ||
+    const Deadline connected = std::min(deadline, Clock::now() + kConnectTime);
+    if (!connected_changed_.wait_until(lock, connected, [&] { return connection_ || closing_; }) ||
         !connection_)
       return absl::UnavailableError("no keeper");
     connection = connection_;

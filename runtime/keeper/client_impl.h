@@ -30,6 +30,7 @@ class Client final : public KeeperClient {
 
   Status HoldPod(const std::string& id, const PodFds& fds) override;
   StatusOr<LaunchResult> Launch(const LaunchRequest& request) override;
+  StatusOr<int64_t> HoldContainer(const LaunchRequest& request, pid_t pid, int pidfd) override;
   StatusOr<LaunchResult> LaunchExec(const ExecRequest& request) override;
   Status SetLog(const std::string& id, int log, uint64_t offset) override;
   // client_attach.cc

@@ -90,6 +90,7 @@ class Keeper {
 
   // keeper_launch.cc
   void OnLaunch(const Request& request, size_t plan_fds, Fds& fds);
+  void OnHoldContainer(const Request& request, Fds& fds);
   void OnLauncher(uint32_t launcher);
   void Launched(const LaunchJob& job, const LaunchPacket& packet, int pidfd);
   void LaunchFailed(const LaunchJob& job, int error, const char* step, const char* text);

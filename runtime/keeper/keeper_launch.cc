@@ -38,6 +38,23 @@ void Keeper::OnLaunch(const Request& request, size_t plan_fds, Fds& fds) {
     LaunchFailed(job, err, "launch", "no launcher is free (those that hang are written off)");
 }
 
+// Launched by a program of the host (an OCI runtime) whose orphan became our child: from here on as
+// if we had done it.
+void Keeper::OnHoldContainer(const Request& request, Fds& fds) {
+  Slot& target = slot(request.slot);
+  if (target.state.load() != SlotState::kFree)
+    return SendDone(request.sequence, request.slot, EEXIST);
+  Claim(request, SlotState::kLaunching);
+  TakeRoles(request, fds);
+  target.pid = request.pid;
+  target.pidfd_inode = InodeOf(held_[request.slot].Get(kRolePidfd));
+  target.started_nanos = WallNanos();
+  target.state.store(SlotState::kRunning, std::memory_order_release);
+  SendDone(request.sequence, request.slot, 0);
+  StartLogs(request.slot);
+  WatchExit(request.slot);
+}
+
 void Keeper::OnLauncher(uint32_t launcher) {
   LauncherPool::Outcome outcome{};
   if (!launchers_.Take(launcher, &outcome)) return;

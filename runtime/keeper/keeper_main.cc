@@ -146,6 +146,9 @@ int KeeperMain(int argc, char** argv, const LaunchFunctions& functions) {
   if (const int err = RunFromSealedCopy(argv)) return Fail("run from a sealed copy", err);
   HardenSelf();
   BlockSignals();
+  // Orphans of what we run for the daemon (OCI runtimes) become our children, with their exit
+  // codes.
+  prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   setsid();  // fails if we lead a session already
   return Serve(arguments, functions);
 }

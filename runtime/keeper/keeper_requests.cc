@@ -19,6 +19,8 @@ void Keeper::OnRequest(const Request& request, size_t plan_fds, Fds& fds) {
       return OnHoldPod(request, fds);
     case RequestType::kLaunch:
       return OnLaunch(request, plan_fds, fds);
+    case RequestType::kHoldContainer:
+      return OnHoldContainer(request, fds);
     case RequestType::kSetLog:
       return OnSetLog(request, fds);
     case RequestType::kFlush:

@@ -27,9 +27,9 @@ ExtraFds ExtraOf(RequestType type) {
 
 uint32_t AllowedRoles(const Request& request) {
   if (request.type == RequestType::kAttach) return Bit(kRoleStdout) | Bit(kRoleStderr);
-  const bool gives_fds = request.type == RequestType::kHoldPod ||
-                         request.type == RequestType::kLaunch ||
-                         request.type == RequestType::kAdopt;
+  const bool gives_fds =
+      request.type == RequestType::kHoldPod || request.type == RequestType::kLaunch ||
+      request.type == RequestType::kHoldContainer || request.type == RequestType::kAdopt;
   if (!gives_fds) return 0;
   if (request.kind == Kind::kPod) return kPodRoles;
   if (request.kind == Kind::kExec) return Bit(kRolePidfd);
@@ -42,6 +42,9 @@ bool KindFits(const Request& request) {
       return request.kind == Kind::kPod;
     case RequestType::kLaunch:
       return request.kind == Kind::kContainer || request.kind == Kind::kExec;
+    case RequestType::kHoldContainer:
+      return request.kind == Kind::kContainer && request.pid > 0 &&
+             (request.role_mask & Bit(kRolePidfd)) != 0;
     case RequestType::kAdopt:
       return request.kind == Kind::kPod || request.kind == Kind::kContainer ||
              request.kind == Kind::kExec;
@@ -59,7 +62,9 @@ bool NumbersFit(const Request& request) {
   if (request.deadline_ms < 0 || request.deadline_ms > kMaxDeadlineMs) return false;
   if (request.max_line > kMaxLineLimit) return false;
   if (request.offset > INT64_MAX / 2) return false;
-  if (request.type == RequestType::kLaunch && request.max_line == 0) return false;
+  const bool logs =
+      request.type == RequestType::kLaunch || request.type == RequestType::kHoldContainer;
+  if (logs && request.max_line == 0) return false;
   return request.type == RequestType::kGet ? request.slot <= kSlots : request.slot < kSlots;
 }
 
@@ -78,7 +83,7 @@ int CheckRequest(const void* data, size_t size, size_t fd_count, Request* out, s
   memcpy(out, data, sizeof(Request));
   if (out->magic != kMagic) return EBADMSG;
   if (out->major != kMajor) return EPROTONOSUPPORT;
-  if (out->type < RequestType::kHello || out->type > RequestType::kCloseStdin) return ENOSYS;
+  if (out->type < RequestType::kHello || out->type > RequestType::kHoldContainer) return ENOSYS;
   if (!NumbersFit(*out) || !KindFits(*out)) return EINVAL;
   if (NamesASlot(out->type) && !IsValidId(out->id)) return EINVAL;
   if ((out->role_mask & ~AllowedRoles(*out)) != 0) return EINVAL;

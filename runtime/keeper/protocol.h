@@ -64,6 +64,8 @@ enum class RequestType : uint16_t {
   // are fed; deadline_ms: patience with a client that does not read.
   kAttach,
   kCloseStdin,  // of a container without a terminal
+  // A container that another program started as our child: role fds with the pidfd; pid.
+  kHoldContainer,
 };
 
 struct Request {
@@ -78,7 +80,7 @@ struct Request {
   uint32_t generation;
   uint32_t max_line;
   int32_t deadline_ms;
-  uint32_t reserved2;
+  int32_t pid;
   uint64_t offset;
   char id[kIdSize];
 };

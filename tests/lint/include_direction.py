@@ -19,6 +19,8 @@ RULES = [
     ("runtime/stats/", ["runtime/sys/", "runtime/base/", "runtime/cgroup/"]),
     ("runtime/container/", ["runtime/sys/", "runtime/base/", "runtime/cgroup/", "runtime/seccomp/", "runtime/security/",
                             "runtime/sandbox/", "runtime/keeper/client", "runtime/init/"]),
+    ("runtime/oci/", ["runtime/sys/", "runtime/base/", "runtime/cgroup/", "runtime/seccomp/", "runtime/security/",
+                      "runtime/sandbox/", "runtime/keeper/client", "runtime/container/"]),
     ("imageservice/", ["runtime/sys/", "runtime/base/"]),
     ("cni/", ["runtime/sys/", "runtime/base/"]),
     ("deploy/", ["runtime/sys/", "runtime/base/"]),

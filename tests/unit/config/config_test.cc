@@ -115,6 +115,16 @@ TEST_F(ConfigTest, ErrorsNameFileLineSettingAndReason) {
       {"[registries.\"docker.io\"]\nplainhttp = true",
        "crisp.toml:2: registries.\"docker.io\".plainhttp: unknown setting, did you mean "
        "registries.\"docker.io\".plain_http?"},
+      {"[handlers.crisp]\nseccomp = \"\"",
+       "crisp.toml:2: handlers.\"crisp\": is the built-in handler, which cannot be changed"},
+      {"[handlers.A]\nseccomp = \"\"", "crisp.toml:2: handlers.\"A\": must be of a-z, 0-9 and -"},
+      {"[handlers.a]\nruntime = \"crun\"",
+       "crisp.toml:2: handlers.\"a\".runtime: must be an absolute path"},
+      {"[handlers.a]\nseccomp = \"strict\"",
+       "crisp.toml:2: handlers.\"a\".seccomp: must be runtime-default or empty"},
+      {"[handlers.a]\nruntme = \"/x\"",
+       "crisp.toml:2: handlers.\"a\".runtme: unknown setting, did you mean "
+       "handlers.\"a\".runtime?"},
       {"root = 1", "crisp.toml:1: root: wants a string, not this integer"},
       {"[network]\npool_size = \"8\"",
        "crisp.toml:2: network.pool_size: wants an integer, not this string"},
