@@ -187,6 +187,7 @@ Status Daemon::Serve() {
 }
 
 void Daemon::Stop(absl::Time deadline) {
+  if (runtime_service_) runtime_service_->StopStreams();
   if (rpc_server_) rpc_server_->Shutdown(deadline);
   stream_server_ = nullptr;
   debug_server_ = nullptr;

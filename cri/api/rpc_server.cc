@@ -89,11 +89,15 @@ class CallWrapper {
 template <typename Response>
 class GrpcWriter final : public StreamWriter<Response> {
  public:
-  explicit GrpcWriter(grpc::ServerWriter<Response>* writer) : writer_(writer) {}
+  GrpcWriter(grpc::ServerWriter<Response>* writer, grpc::ServerContext* context)
+      : writer_(writer), context_(context) {}
   bool Write(const Response& response) override { return writer_->Write(response); }
+  void Begin() override { writer_->SendInitialMetadata(); }
+  void Abort() override { context_->TryCancel(); }
 
  private:
   grpc::ServerWriter<Response>* const writer_;
+  grpc::ServerContext* const context_;
 };
 
 #define CRISP_UNARY(rpc, method, Request, Response)                          \
@@ -107,7 +111,7 @@ class GrpcWriter final : public StreamWriter<Response> {
   grpc::Status rpc(grpc::ServerContext* context, const v1::Request* request, \
                    grpc::ServerWriter<v1::Response>* writer) override {      \
     return wrapper_.Run(context, #rpc, [&](CallContext& call) {              \
-      GrpcWriter<v1::Response> stream(writer);                               \
+      GrpcWriter<v1::Response> stream(writer, context);                      \
       return handler_->method(*request, stream, call);                       \
     });                                                                      \
   }

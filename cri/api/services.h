@@ -20,6 +20,10 @@ class StreamWriter {
   virtual ~StreamWriter() = default;
   // False: the client is gone, stop. Blocks while the client does not read.
   virtual bool Write(const Response& response) = 0;
+  // Tells the client that the call has begun, before there is anything to write.
+  virtual void Begin() {}
+  // From any thread: ends a Write that blocks; the client sees CANCELLED.
+  virtual void Abort() {}
 };
 
 inline Status NotImplemented(absl::string_view rpc) {

@@ -152,6 +152,8 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   }
   pod.containers.push_back(container);
   parts_.pods->Add(container);
+  std::lock_guard<std::mutex> container_lock(container->mu);
+  NoteEvent(v1::CONTAINER_CREATED_EVENT, *container);
   call.stages().Mark("record");
   return container;
 }

@@ -71,6 +71,7 @@ bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
   container.state = ContainerState::kExited;
   const Status recorded = parts_.journal->Append(RecordOf(container));
   container.changed.notify_all();
+  NoteEvent(v1::CONTAINER_STOPPED_EVENT, container);
   lock.unlock();
   CountMetric("crisp_container_exits_total", absl::StrCat("reason=\"", container.reason, "\""));
   // Unrecorded exits stay with the keeper, which repeats them to the next daemon.

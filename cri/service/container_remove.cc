@@ -45,6 +45,10 @@ Status RuntimeService::RemoveStopped(Container& container) {
                              [&](const auto& one) { return one->id == container.id; }),
               all.end());
   }
+  {
+    std::lock_guard<std::mutex> lock(container.mu);
+    NoteEvent(v1::CONTAINER_DELETED_EVENT, container);
+  }
   parts_.pods->names().Free(container.name);
   parts_.pods->RemoveContainer(container.id);
   QueueDestroy(*parts_.janitor, *parts_.journal, parts_.runtime, container.id,

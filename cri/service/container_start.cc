@@ -106,6 +106,8 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
   // UNAVAILABLE asks for a retry: nothing of this container runs, so it is as created as before.
   if (absl::IsUnavailable(status)) return GiveBackStart(*container, status);
   FailStart(*container, status, *parts_.journal);
+  std::lock_guard<std::mutex> lock(container->mu);
+  NoteEvent(v1::CONTAINER_STOPPED_EVENT, *container);
   return status;
 }
 
@@ -151,6 +153,7 @@ Status RuntimeService::Launch(Container& container, const Handler& handler,
   // It runs: the keeper knows it, and recovery believes the keeper.
   if (!recorded.ok())
     LogError("recording a start", {{"container", container.id}, {"error", recorded.ToString()}});
+  NoteEvent(v1::CONTAINER_STARTED_EVENT, container);
   if (container.early_exit) parts_.exits->Post(*container.early_exit);
   call.stages().Mark("record");
   return absl::OkStatus();

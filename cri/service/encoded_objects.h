@@ -13,6 +13,7 @@ namespace crisp::cri {
 std::string EncodedListItem(const Pod& pod);              // v1::PodSandbox
 std::string EncodedListItem(const Container& container);  // v1::Container
 std::string EncodedStatus(const Container& container);    // v1::ContainerStatus
+std::string EncodedStatus(const Pod& pod);                // v1::PodSandboxStatus
 // The `attributes` of v1::ContainerStats and v1::PodSandboxStats.
 std::string EncodedStatsHead(const Container& container);
 std::string EncodedStatsHead(const Pod& pod);

@@ -14,6 +14,7 @@
 #include "cri/pods/janitor.h"
 #include "cri/pods/journal.h"
 #include "cri/pods/pod_store.h"
+#include "cri/service/events.h"
 #include "cri/service/stats_reader.h"
 #include "cri/streaming/urls.h"
 #include "imageservice/image_service.h"
@@ -107,6 +108,20 @@ class RuntimeService : public RuntimeHandler {
                                   v1::UpdateContainerResourcesResponse*, CallContext&) override;
   Status UpdatePodSandboxResources(const v1::UpdatePodSandboxResourcesRequest&,
                                    v1::UpdatePodSandboxResourcesResponse*, CallContext&) override;
+  // events.h
+  Status GetContainerEvents(const v1::GetEventsRequest&,
+                            StreamWriter<v1::ContainerEventResponse>& writer,
+                            CallContext& call) override {
+    return events_.Serve(writer, call);
+  }
+  // metrics_list.cc
+  Status ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,
+                               v1::ListMetricDescriptorsResponse*, CallContext&) override;
+  Status ListPodSandboxMetrics(const v1::ListPodSandboxMetricsRequest&,
+                               v1::ListPodSandboxMetricsResponse*, CallContext&) override;
+  Status StreamPodSandboxMetrics(const v1::StreamPodSandboxMetricsRequest&,
+                                 StreamWriter<v1::StreamPodSandboxMetricsResponse>&,
+                                 CallContext&) override;
   // container_exec.cc, container_log.cc
   Status ExecSync(const v1::ExecSyncRequest&, v1::ExecSyncResponse*, CallContext&) override;
   Status ReopenContainerLog(const v1::ReopenContainerLogRequest&, v1::ReopenContainerLogResponse*,
@@ -121,6 +136,9 @@ class RuntimeService : public RuntimeHandler {
   // container_exit.cc: a process that the keeper launched has ended. Called on the exit board's
   // thread. False: the id is no container (an exec).
   bool OnExit(const keeper::ExitEvent& event);
+
+  // Ends the calls that would never end by themselves.
+  void StopStreams() { events_.Close(); }
 
  private:
   StatusOr<std::shared_ptr<Pod>> MakePod(const v1::RunPodSandboxRequest& request,
@@ -137,10 +155,15 @@ class RuntimeService : public RuntimeHandler {
   Status EndPause(Pod& pod, absl::Time deadline);
   bool OnPauseExit(const keeper::ExitEvent& event);
   void SendSignal(const Container& container, int signal);  // container_stop.cc
+  std::vector<std::string> CollectMetrics();  // v1::PodSandboxMetrics, encoded
+  // events.cc: for those who read GetContainerEvents. The object's lock is held by the caller.
+  void NoteEvent(v1::ContainerEventType type, const Container& container);
+  void NoteEvent(v1::ContainerEventType type, const Pod& pod);
 
   ServiceOptions options_;
   ServiceParts parts_;
   StatsReader stats_;
+  EventHub events_;
 };
 
 // container_start.cc: a program or path missing inside the container is not "container not found",

@@ -77,6 +77,8 @@ std::string InfoJson(const Pod& pod) {
 
 }  // namespace
 
+std::string EncodedStatus(const Pod& pod) { return StatusOf(pod).SerializeAsString(); }
+
 v1::PodSandboxState CriState(PodState state) {
   return state == PodState::kReady ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY;
 }

@@ -28,6 +28,7 @@ Status RuntimeService::RemovePodSandbox(const v1::RemovePodSandboxRequest& reque
   records::Record record;
   record.set_removed_pod(pod->id);
   RETURN_IF_ERROR(parts_.journal->Append(record));
+  NoteEvent(v1::CONTAINER_DELETED_EVENT, *pod);
   parts_.pods->RemovePod(pod->id);
   parts_.pods->names().Free(pod->name);
   call.stages().Mark("record");

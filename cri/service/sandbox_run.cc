@@ -125,6 +125,11 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->sandbox = std::make_shared<const runtime::PodSandbox>(std::move(sandbox));
   RETURN_IF_ERROR(parts_.journal->Append(RecordOf(*pod)));
   parts_.pods->Add(pod);
+  {
+    std::lock_guard<std::mutex> lock(pod->mu);
+    NoteEvent(v1::CONTAINER_CREATED_EVENT, *pod);
+    NoteEvent(v1::CONTAINER_STARTED_EVENT, *pod);
+  }
   network.Commit();
   files.Commit();
   held.Commit();

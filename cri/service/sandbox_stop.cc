@@ -79,6 +79,7 @@ Status RuntimeService::StopPodSandbox(const v1::StopPodSandboxRequest& request,
   (void)runtime::RemovePodSandboxFiles(pod.id, options_.state_dir);
   pod.state = PodState::kNotReady;
   const Status recorded = parts_.journal->Append(RecordOf(pod));
+  NoteEvent(v1::CONTAINER_STOPPED_EVENT, pod);
   call.stages().Mark("record");
   return recorded;
 }
