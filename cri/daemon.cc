@@ -129,6 +129,8 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   options.root_dir = config_.root;
   options.sandbox_image = config_.sandbox_image;
   options.max_log_line = static_cast<uint32_t>(config_.log.max_line_bytes);
+  options.log_file_bytes = static_cast<uint64_t>(config_.log.max_file_bytes);
+  options.log_rate_bytes = static_cast<uint64_t>(config_.log.max_bytes_per_second);
   options.exec_drain_ms = static_cast<int>(config_.exec.drain_ms);
   options.cdi_dirs = config_.cdi_dirs;
   options.version = CRISP_VERSION;
@@ -181,7 +183,7 @@ Status Daemon::Serve() {
   DebugServerOptions debug;
   debug.socket_path = config_.debug_socket;
   debug.metrics_address = config_.metrics_address;
-  debug.pages = DebugPages(pods_, *images_, calls_);
+  debug.pages = DebugPages(pods_, *images_, calls_, [this] { runtime_service_->RefreshMetrics(); });
   ASSIGN_OR_RETURN(debug_server_, DebugServer::Start(std::move(debug)));
   return absl::OkStatus();
 }

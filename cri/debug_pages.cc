@@ -66,11 +66,17 @@ std::string CallsPage(const CallLog& calls) {
 }  // namespace
 
 std::map<std::string, DebugPage> DebugPages(const PodStore& pods, image::ImageService& images,
-                                            const CallLog& calls) {
+                                            const CallLog& calls,
+                                            std::function<void()> refresh_metrics) {
   constexpr char kJsonType[] = "application/json";
   return {
       {"/healthz", {[] { return std::string("ok\n"); }}},
-      {"/metrics", {[] { return MetricsText(); }, "text/plain; version=0.0.4; charset=utf-8"}},
+      {"/metrics",
+       {[refresh_metrics] {
+          refresh_metrics();
+          return MetricsText();
+        },
+        "text/plain; version=0.0.4; charset=utf-8"}},
       {"/pods", {[&pods] { return PodsPage(pods); }, kJsonType}},
       {"/pulls", {[&images] { return PullsPage(images); }, kJsonType}},
       {"/calls", {[&calls] { return CallsPage(calls); }}},

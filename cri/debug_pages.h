@@ -1,6 +1,7 @@
 // What the debug socket shows: /healthz, /metrics, /pods, /pulls, /calls.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,6 +14,7 @@ namespace crisp::cri {
 
 // The objects must outlive the server.
 std::map<std::string, DebugPage> DebugPages(const PodStore& pods, image::ImageService& images,
-                                            const CallLog& calls);
+                                            const CallLog& calls,
+                                            std::function<void()> refresh_metrics);
 
 }  // namespace crisp::cri

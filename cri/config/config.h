@@ -37,6 +37,8 @@ struct HandlerConfig {
 
 struct LogConfig {
   int64_t max_line_bytes = 16384;
+  int64_t max_file_bytes = 0;
+  int64_t max_bytes_per_second = 0;
 };
 
 struct ExecConfig {

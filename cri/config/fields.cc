@@ -43,6 +43,13 @@ std::vector<Field> MakeFields() {
        PLACE(network.pool_size), nullptr, 0, 256},
       {"log.max_line_bytes", "Longer lines of a container are split (tag P).",
        PLACE(log.max_line_bytes), nullptr, 256, 1 << 20},
+      {"log.max_file_bytes",
+       "Output that would make a container's log file larger is dropped until the kubelet rotates "
+       "it; a line says so. 0: no limit.",
+       PLACE(log.max_file_bytes), nullptr, 0, int64_t{1} << 50},
+      {"log.max_bytes_per_second",
+       "Output of a container beyond this in one second is dropped; a line says so. 0: no limit.",
+       PLACE(log.max_bytes_per_second), nullptr, 0, int64_t{1} << 40},
       {"exec.drain_ms",
        "How long ExecSync reads on when the command has exited but a child holds its output.",
        PLACE(exec.drain_ms), nullptr, 0, 60000},

@@ -59,6 +59,7 @@ struct Container {
   // `spec` with updated resources, null before the first update.
   std::shared_ptr<const runtime::ContainerSpec> updated_spec;
   std::shared_ptr<void> image_pin;
+  uint64_t log_dropped = 0;  // of the keeper's count, what the metric has already
   std::shared_ptr<runtime::ContainerSource> stats;  // while Running, once somebody has asked
   mutable EncodedParts encoded;
 };

@@ -53,6 +53,7 @@ bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
   EndStragglers(container);
   // The end of the output is in the log before anybody sees the container as exited.
   (void)parts_.runtime.keeper->FlushLog(event.id, kFlushMs);
+  CountDroppedLog(container);
   std::unique_lock<std::mutex> lock(container.mu);
   if (container.state != ContainerState::kRunning) {
     parts_.runtime.keeper->AckExit(event.id);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "cri/service/runtime_service.h"
 #include "runtime/base/files.h"
+#include "runtime/base/metrics.h"
 
 namespace crisp::cri {
 namespace {
@@ -58,6 +59,20 @@ StatusOr<OpenedLog> OpenLog(const std::string& log_directory, const std::string&
   if (end < 0) return ErrnoStatus(errno, "find the end of log ", log_path);
   log.offset = static_cast<uint64_t>(end);
   return log;
+}
+
+void RuntimeService::CountDroppedLog(Container& container) {
+  const uint64_t dropped = parts_.runtime.keeper->DroppedLogBytes(container.id);
+  std::lock_guard<std::mutex> lock(container.mu);
+  if (dropped <= container.log_dropped) return;
+  CountMetric("crisp_container_log_dropped_bytes_total", "",
+              static_cast<int64_t>(dropped - container.log_dropped));
+  container.log_dropped = dropped;
+}
+
+void RuntimeService::RefreshMetrics() {
+  if (options_.log_file_bytes == 0 && options_.log_rate_bytes == 0) return;
+  for (const auto& container : parts_.pods->Containers()) CountDroppedLog(*container);
 }
 
 Status RuntimeService::ReopenContainerLog(const v1::ReopenContainerLogRequest& request,

@@ -25,6 +25,7 @@ struct ServiceOptions {
   std::string state_dir, root_dir;
   std::string sandbox_image;  // reported to kubeadm; no pause process is ever started
   uint32_t max_log_line = 16384;
+  uint64_t log_file_bytes = 0, log_rate_bytes = 0;  // 0: no limit
   int exec_drain_ms = 100;
   std::vector<std::string> cdi_dirs;  // a later one beats an earlier one
   std::string version;
@@ -136,6 +137,8 @@ class RuntimeService : public RuntimeHandler {
   // container_exit.cc: a process that the keeper launched has ended. Called on the exit board's
   // thread. False: the id is no container (an exec).
   bool OnExit(const keeper::ExitEvent& event);
+  // container_log.cc: counts what is known elsewhere, before somebody reads the metrics.
+  void RefreshMetrics();
 
   // Ends the calls that would never end by themselves.
   void StopStreams() { events_.Close(); }
@@ -159,6 +162,7 @@ class RuntimeService : public RuntimeHandler {
   // events.cc: for those who read GetContainerEvents. The object's lock is held by the caller.
   void NoteEvent(v1::ContainerEventType type, const Container& container);
   void NoteEvent(v1::ContainerEventType type, const Pod& pod);
+  void CountDroppedLog(Container& container);
 
   ServiceOptions options_;
   ServiceParts parts_;

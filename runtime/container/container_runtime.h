@@ -50,6 +50,7 @@ struct StartOptions {
   int log = -1;  // borrowed; see LaunchRequest
   uint64_t log_offset = 0;
   uint32_t max_log_line = 16384;
+  uint64_t log_file_bytes = 0, log_rate_bytes = 0;
   int pid_target = -1;  // borrowed: pidfd of the target's first process (NamespaceMode::kTarget)
 };
 

@@ -49,6 +49,8 @@ keeper::LaunchRequest MakeRequest(const PreparedContainer& prepared, LaunchPlan&
   request.log = options.log;
   request.log_offset = options.log_offset;
   request.max_line = options.max_log_line;
+  request.log_file_bytes = options.log_file_bytes;
+  request.log_rate_bytes = options.log_rate_bytes;
   return request;
 }
 

@@ -154,6 +154,8 @@ StatusOr<LaunchResult> Client::Launch(const LaunchRequest& request) {
     message.role_mask = holding->Mask();
     message.offset = request.log_offset;
     message.max_line = std::clamp(request.max_line, 1u, kMaxLineLimit);
+    message.log_file_bytes = request.log_file_bytes;
+    message.log_rate_bytes = request.log_rate_bytes;
   }
   std::vector<int> fds = holding->FdList();
   fds.push_back(plan.get());
@@ -266,6 +268,15 @@ Status Client::FlushLog(const std::string& id, int timeout_ms) {
   request.deadline_ms = std::clamp(timeout_ms, 1, kMaxDeadlineMs);
   return AskPlain(request, {}, After(kCallTime + std::chrono::milliseconds(request.deadline_ms)),
                   absl::StrCat("flush log of ", id));
+}
+
+uint64_t Client::DroppedLogBytes(const std::string& id) {
+  std::lock_guard lock(mu_);
+  const auto holding = holdings_.Find(id);
+  // Written by the keeper meanwhile: an older value is as good.
+  return holding
+             ? __atomic_load_n(&table_->slot[holding->slot].limit.dropped_bytes, __ATOMIC_RELAXED)
+             : 0;
 }
 
 void Client::AckExit(const std::string& id) {

@@ -50,8 +50,10 @@ struct LaunchRequest {
   int stdout_read = -1, stderr_read = -1, pty_master = -1, stdin_write = -1;
   int log = -1;  // opened by the daemon O_WRONLY (not O_APPEND), -1 = no log: output is drained and
                  // dropped
-  uint64_t log_offset = 0;    // where to write: its size
-  uint32_t max_line = 16384;  // longer lines are split with tag P
+  uint64_t log_offset = 0;      // where to write: its size
+  uint32_t max_line = 16384;    // longer lines are split with tag P
+  uint64_t log_file_bytes = 0;  // output beyond this is dropped, and a line says so; 0: no limit
+  uint64_t log_rate_bytes = 0;  // the same for the output of one second
   int deadline_ms = 30000;
 };
 
@@ -120,6 +122,8 @@ class KeeperClient {
   // Waits until everything that the container wrote before is in its log file (exit: until EOF or
   // `timeout_ms`).
   virtual Status FlushLog(const std::string& id, int timeout_ms) = 0;
+  // Output that was not written because of the log's limits, so far. 0 for what is not held.
+  virtual uint64_t DroppedLogBytes(const std::string& id) = 0;
   // The exit was journaled: the keeper may forget its code.
   virtual void AckExit(const std::string& id) = 0;
   // Lets go of everything held for a pod, container or exec.

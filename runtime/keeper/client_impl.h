@@ -42,6 +42,7 @@ class Client final : public KeeperClient {
   // client.cc
   Status Signal(const std::string& id, int signal) override;
   Status FlushLog(const std::string& id, int timeout_ms) override;
+  uint64_t DroppedLogBytes(const std::string& id) override;
   void AckExit(const std::string& id) override;
   void Drop(const std::string& id) override;
   StatusOr<std::vector<HeldPod>> EnumeratePods() override;

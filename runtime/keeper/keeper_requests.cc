@@ -204,6 +204,7 @@ void Keeper::Claim(const Request& request, SlotState state) {
   target.role_mask = request.role_mask;
   target.max_line = request.max_line;
   target.lost_bytes = 0;
+  target.limit = {request.log_file_bytes, request.log_rate_bytes, 0, 0, 0, 0, 0};
   target.acked.store(0);
   target.generation.store(request.generation);
   target.log_offset[request.generation & 1].store(request.offset);

@@ -38,6 +38,19 @@ void PutDigits(char* out, int count, uint64_t value) {
 
 size_t Min(size_t a, size_t b) { return a < b ? a : b; }
 
+struct Record {
+  size_t length;    // of its text
+  size_t consumed;  // with the newline
+  bool whole;       // ends with a newline
+};
+
+Record RecordAt(const char* text, size_t left, uint32_t max_line) {
+  const void* newline = memchr(text, '\n', Min(left, size_t{max_line} + 1));
+  const size_t length =
+      newline ? static_cast<size_t>(static_cast<const char*>(newline) - text) : Min(left, max_line);
+  return {length, length + (newline ? 1 : 0), newline != nullptr};
+}
+
 }  // namespace
 
 void FormatTime(int64_t unix_nanos, char out[kTimeSize]) {
@@ -65,6 +78,40 @@ size_t WritableBytes(const char* data, size_t size, uint32_t max_line, bool fina
   return end;
 }
 
+size_t FittingBytes(const char* data, size_t size, uint32_t max_line, uint64_t raw,
+                    uint64_t formatted) {
+  size_t fitting = 0;
+  uint64_t written = 0;
+  while (fitting < size) {
+    const Record record = RecordAt(data + fitting, size - fitting, max_line);
+    written += record.length + kLineOverhead;
+    if (fitting + record.consumed > raw || written > formatted) break;
+    fitting += record.consumed;
+  }
+  return fitting;
+}
+
+size_t FormatMark(LimitMark mark, uint64_t limit, int64_t unix_nanos, bool is_stderr,
+                  char out[kMarkSize]) {
+  size_t used = 0;
+  const auto put = [&](const char* text) {
+    memcpy(out + used, text, strlen(text));
+    used += strlen(text);
+  };
+  FormatTime(unix_nanos, out);
+  used = kTimeSize;
+  put(is_stderr ? " stderr F " : " stdout F ");
+  put("[crisp] output is dropped: more than ");
+  char digits[21];
+  size_t first = sizeof(digits) - 1;
+  digits[first] = '\0';
+  for (uint64_t left = limit; first == sizeof(digits) - 1 || left != 0; left /= 10)
+    digits[--first] = static_cast<char>('0' + left % 10);
+  put(digits + first);
+  put(mark == LimitMark::kFile ? " bytes in this log file\n" : " bytes in a second\n");
+  return used;
+}
+
 LineFormatter::LineFormatter(const char* data, size_t size, int64_t unix_nanos, bool is_stderr,
                              uint32_t max_line)
     : data_(data), size_(size), max_line_(max_line) {
@@ -76,17 +123,14 @@ size_t LineFormatter::Next(char* out, size_t capacity) {
   size_t used = 0;
   while (position_ < size_) {
     const char* text = data_ + position_;
-    const size_t left = size_ - position_;
-    const void* newline = memchr(text, '\n', Min(left, size_t{max_line_} + 1));
-    const size_t length = newline ? static_cast<size_t>(static_cast<const char*>(newline) - text)
-                                  : Min(left, max_line_);
+    const auto [length, consumed, whole] = RecordAt(text, size_ - position_, max_line_);
     if (used + length + kLineOverhead > capacity) break;
     memcpy(out + used, prefix_, kPrefixSize);
-    if (!newline) out[used + kPrefixSize - 2] = 'P';
+    if (!whole) out[used + kPrefixSize - 2] = 'P';
     memcpy(out + used + kPrefixSize, text, length);
     used += kPrefixSize + length;
     out[used++] = '\n';
-    position_ += length + (newline ? 1 : 0);
+    position_ += consumed;
   }
   return used;
 }

@@ -18,6 +18,17 @@ void FormatTime(int64_t unix_nanos, char out[kTimeSize]);
 // byte. At the end of the stream (`final`) everything.
 size_t WritableBytes(const char* data, size_t size, uint32_t max_line, bool final);
 
+// How many bytes of a batch, as cut by WritableBytes, are whole records of together at most `raw`
+// bytes of output and `formatted` bytes of log. 0: not even the first.
+size_t FittingBytes(const char* data, size_t size, uint32_t max_line, uint64_t raw,
+                    uint64_t formatted);
+
+enum class LimitMark : uint32_t { kNone, kFile, kRate };
+// The line that stands for dropped output; always the same for the same values.
+inline constexpr size_t kMarkSize = 192;
+size_t FormatMark(LimitMark mark, uint64_t limit, int64_t unix_nanos, bool is_stderr,
+                  char out[kMarkSize]);
+
 // Formats the records of one batch [data, data+size), as cut by WritableBytes.
 class LineFormatter {
  public:

@@ -63,6 +63,33 @@ uint64_t SizeOf(int fd) {
   return fstat(fd, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
 }
 
+uint64_t Left(uint64_t limit, uint64_t used) {
+  if (limit == 0) return UINT64_MAX;
+  return limit > used ? limit - used : 0;
+}
+
+// Decides how much of the batch is written, or that it is dropped, from what the slot holds; the
+// decision stands beside the batch before that is recorded. Returns the batch's size.
+size_t ApplyLimit(Slot& slot, bool has_log, const char* data, size_t size) {
+  const LogLimit& limit = slot.limit;
+  BatchLimit& decision = slot.batch_limit;
+  const auto second = static_cast<uint64_t>(slot.batch.time_nanos / 1000000000);
+  const uint64_t used = second == limit.second ? limit.used : 0;
+  decision = {0, 0, second, used, limit.dropped_bytes};
+  if (!has_log || (limit.file_bytes == 0 && limit.rate_bytes == 0)) return size;
+  const uint64_t rate_left = Left(limit.rate_bytes, used);
+  const size_t fitting =
+      FittingBytes(data, size, slot.max_line, rate_left, Left(limit.file_bytes, slot.batch.offset));
+  decision.used += fitting;
+  if (fitting > 0) return fitting;
+  const bool rate = FittingBytes(data, size, slot.max_line, rate_left, UINT64_MAX) == 0;
+  const LimitMark mark = rate ? LimitMark::kRate : LimitMark::kFile;
+  decision.drop = 1;
+  decision.mark = static_cast<uint32_t>(limit.dropping != 0 ? LimitMark::kNone : mark);
+  decision.dropped_bytes += size;
+  return size;
+}
+
 int ResultOf(ssize_t moved) { return moved < 0 ? -errno : static_cast<int>(moved); }
 
 }  // namespace
@@ -221,17 +248,36 @@ bool LogPump::ProcessWindow(uint32_t stream, Slot& slot, Held& held, bool final)
   LogBatch& batch = slot.batch;
   batch.stream = stream;
   batch.begin = begin;
-  batch.end = begin + writable;
   batch.time_nanos = WallNanos();
   batch.offset = slot.log_offset[generation & 1].load();
   batch.generation = generation;
+  batch.end = begin + ApplyLimit(slot, held.Get(kRoleLog) >= 0, window_bytes, writable);
   batch.phase.store(BatchPhase::kRecorded, std::memory_order_release);
   WriteBatch(slot, held.Get(kRoleLog), window_bytes);
   CommitBatch(slot);
   return true;
 }
 
+// A line in the place of dropped output; a torn one is cut off and not tried again.
+void LogPump::WriteMark(Slot& slot, int log) {
+  LogBatch& batch = slot.batch;
+  batch.new_offset = batch.offset;
+  batch.lost = slot.lost_bytes;
+  const auto mark = static_cast<LimitMark>(slot.batch_limit.mark);
+  if (log >= 0 && mark != LimitMark::kNone) {
+    const uint64_t limit = mark == LimitMark::kFile ? slot.limit.file_bytes : slot.limit.rate_bytes;
+    const size_t size = FormatMark(mark, limit, batch.time_nanos, batch.stream == 1, line_bytes);
+    if (WriteAt(log, line_bytes, size, batch.offset) == size) {
+      batch.new_offset += size;
+    } else if (ftruncate(log, static_cast<off_t>(batch.offset)) != 0) {
+      // The next line overwrites it.
+    }
+  }
+  batch.phase.store(BatchPhase::kWritten, std::memory_order_release);
+}
+
 void LogPump::WriteBatch(Slot& slot, int log, const char* data) {
+  if (slot.batch_limit.drop != 0) return WriteMark(slot, log);
   LogBatch& batch = slot.batch;
   const auto size = static_cast<size_t>(batch.end - batch.begin);
   LineFormatter lines(data, size, batch.time_nanos, batch.stream == 1, slot.max_line);
@@ -265,6 +311,10 @@ void LogPump::WriteBatch(Slot& slot, int log, const char* data) {
 void LogPump::CommitBatch(Slot& slot) {
   LogBatch& batch = slot.batch;
   slot.lost_bytes = batch.lost;
+  slot.limit.second = slot.batch_limit.second;
+  slot.limit.used = slot.batch_limit.used;
+  slot.limit.dropping = slot.batch_limit.drop;
+  __atomic_store_n(&slot.limit.dropped_bytes, slot.batch_limit.dropped_bytes, __ATOMIC_RELAXED);
   slot.log_offset[batch.generation & 1].store(batch.new_offset, std::memory_order_release);
   slot.stream[batch.stream & 1].processed.store(batch.end, std::memory_order_release);
   batch.phase.store(BatchPhase::kNone, std::memory_order_release);

@@ -49,6 +49,7 @@ class LogPump {
   void Process(uint32_t stream, Slot& slot, Held& held, bool final);
   bool ProcessWindow(uint32_t stream, Slot& slot, Held& held, bool final);
   void WriteBatch(Slot& slot, int log, const char* data);
+  void WriteMark(Slot& slot, int log);
   void CommitBatch(Slot& slot);
   void FinishBatch(Slot& slot, Held& held);
   void GiveBack(uint32_t stream, Slot& slot, Held& held, bool idle);

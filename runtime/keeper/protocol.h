@@ -82,9 +82,10 @@ struct Request {
   int32_t deadline_ms;
   int32_t pid;
   uint64_t offset;
+  uint64_t log_file_bytes, log_rate_bytes;  // kLaunch: limits of the log; 0: none
   char id[kIdSize];
 };
-static_assert(sizeof(Request) == 56 + kIdSize);
+static_assert(sizeof(Request) == 72 + kIdSize);
 
 enum class ReplyType : uint16_t {
   kDone = 1,  // `error` 0 or errno

@@ -50,6 +50,25 @@ struct LogBatch {
   uint32_t reserved;
 };
 
+// Limits of a container's log, and what is used of them.
+struct LogLimit {
+  uint64_t file_bytes;  // no more in one log file; 0: no limit
+  uint64_t rate_bytes;  // output taken into the log within one second of the clock; 0: no limit
+  uint64_t second;      // of the last batch
+  uint64_t used;        // of rate_bytes, in that second
+  uint64_t dropped_bytes;
+  uint32_t dropping;  // the last batch was dropped: its marker line is there
+  uint32_t reserved;
+};
+
+// What the batch under way decides about the limits: fixed before its phase is kRecorded. All are
+// values of afterwards, so taking them over twice changes nothing.
+struct BatchLimit {
+  uint32_t drop;  // the batch is not written
+  uint32_t mark;  // but a line that says so
+  uint64_t second, used, dropped_bytes;
+};
+
 struct Slot {
   std::atomic<SlotState> state;
   Kind kind;
@@ -67,10 +86,14 @@ struct Slot {
   StreamState stream[2];
   LogBatch batch;
   char id[kIdSize];
-  uint8_t reserved[512 - 176 - kIdSize];
+  LogLimit limit;
+  BatchLimit batch_limit;
+  uint8_t reserved[512 - 176 - kIdSize - 48 - 32];
 };
 static_assert(sizeof(StreamState) == 16);
 static_assert(sizeof(LogBatch) == 64);
+static_assert(sizeof(LogLimit) == 48);
+static_assert(sizeof(BatchLimit) == 32);
 static_assert(sizeof(Slot) == 512);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 

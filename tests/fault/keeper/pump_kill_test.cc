@@ -47,6 +47,7 @@ void Make(Slot& slot, Container* container) {
   slot.generation.store(0);
   slot.log_offset[0].store(0);
   slot.batch.phase.store(BatchPhase::kNone);
+  slot.limit = {};
   for (StreamState& stream : slot.stream) {
     stream.processed.store(0);
     stream.eof.store(0);
@@ -154,6 +155,67 @@ TEST(PumpKillTest, AnyInstruction) {
   }
   printf("%d pumps killed within %ld stops\n", killed, most);
   EXPECT_GT(killed, kTrials);
+  UnmapTable(table);
+}
+
+// The log without the lines that stand for dropped output, and how many those are.
+std::string WithoutMarks(const std::string& log, int* marks) {
+  std::string rest;
+  for (size_t begin = 0; begin < log.size();) {
+    const size_t end = log.find('\n', begin) + 1;
+    const std::string line = log.substr(begin, end - begin);
+    const bool mark = absl::StrContains(line, " F [crisp] output is dropped: ");
+    *marks += mark ? 1 : 0;
+    if (!mark) rest += line;
+    begin = end;
+  }
+  return rest;
+}
+
+// With a limited log file: what is in the log and what is counted as dropped is together exactly
+// what was written, and one line tells of it, whenever the pump dies.
+TEST(PumpKillTest, AnyInstructionOfALimitedLog) {
+  constexpr uint64_t kLimit = 3000;
+  const UniqueFd table_fd(CreateTable());
+  SlotTable* table = nullptr;
+  ASSERT_EQ(MapTable(table_fd.get(), &table), 0);
+  Slot& slot = table->slot[0];
+  const long most = StopsOfOneRun(slot) * 3 / 2;
+  std::minstd_rand random(42);
+  int dropped = 0, killed = 0;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Container container;
+    Make(slot, &container);
+    slot.limit.file_bytes = kLimit;
+    size_t sent = 0;
+    std::string seen_before;
+    for (int round = 0; round < kRounds; ++round) {
+      const std::string chunk = PatternBytes(static_cast<uint32_t>(random()), random() % 1400);
+      sent += chunk.size();
+      ASSERT_EQ(write(container.write_end[0].get(), chunk.data(), chunk.size()),
+                static_cast<ssize_t>(chunk.size()));
+      killed += KillPumpAfter(container, static_cast<long>(random() % static_cast<uint32_t>(most)),
+                              static_cast<long>(random() % 300));
+      const std::string seen = ContentOf(container.log.get());
+      ASSERT_TRUE(absl::StartsWith(seen, seen_before));
+      seen_before = seen;
+    }
+    container.write_end[0].Reset();
+    container.write_end[1].Reset();
+    RunPump(container, true);
+    const std::string log = ContentOf(container.log.get());
+    ASSERT_TRUE(absl::StartsWith(log, seen_before));
+    int marks = 0;
+    const std::string rest = WithoutMarks(log, &marks);
+    EXPECT_LE(rest.size(), kLimit);
+    EXPECT_EQ(Replay(ParseLog(rest), "stdout").size() + slot.limit.dropped_bytes, sent)
+        << "trial " << trial;
+    // A smaller batch may fit again behind a dropped one: then there is a second stretch.
+    EXPECT_EQ(marks > 0, slot.limit.dropped_bytes > 0) << "trial " << trial;
+    dropped += marks > 0 ? 1 : 0;
+  }
+  printf("%d pumps killed, %d of %d logs were full\n", killed, dropped, kTrials);
+  EXPECT_GT(dropped, kTrials / 4);
   UnmapTable(table);
 }
 

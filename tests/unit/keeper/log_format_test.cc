@@ -96,5 +96,46 @@ TEST(LogFormatTest, RecordsDoNotDependOnHowBytesArrive) {
   }
 }
 
+// Whole records within both limits, the same cut whatever stands behind.
+TEST(LogFormatTest, FittingBytes) {
+  const std::string text = "aa\nbbbb\ncc";
+  const auto fits = [&](uint64_t raw, uint64_t formatted) {
+    return FittingBytes(text.data(), text.size(), 100, raw, formatted);
+  };
+  EXPECT_EQ(fits(UINT64_MAX, UINT64_MAX), text.size());
+  EXPECT_EQ(fits(9, UINT64_MAX), 8u);
+  EXPECT_EQ(fits(8, UINT64_MAX), 8u);
+  EXPECT_EQ(fits(7, UINT64_MAX), 3u);
+  EXPECT_EQ(fits(2, UINT64_MAX), 0u);
+  EXPECT_EQ(fits(0, 0), 0u);
+  const uint64_t first = 2 + kLineOverhead;
+  EXPECT_EQ(fits(UINT64_MAX, first - 1), 0u);
+  EXPECT_EQ(fits(UINT64_MAX, first), 3u);
+  EXPECT_EQ(fits(UINT64_MAX, first + 4 + kLineOverhead), 8u);
+  // What is said to fit is what the formatter writes.
+  for (uint64_t limit = 0; limit < 300; ++limit) {
+    const size_t size = fits(UINT64_MAX, limit);
+    EXPECT_LE(Format(text.substr(0, size), 100).size(), limit);
+  }
+  // Pieces of a long line are records.
+  const std::string line(250, 'x');
+  EXPECT_EQ(FittingBytes(line.data(), line.size(), 100, 249, UINT64_MAX), 200u);
+}
+
+TEST(LogFormatTest, MarkIsOneLogLine) {
+  char out[kMarkSize];
+  const auto text = [&](LimitMark mark, uint64_t limit) {
+    const size_t size = FormatMark(mark, limit, kTime, true, out);
+    EXPECT_LE(size, kMarkSize);
+    return std::string(out, size);
+  };
+  EXPECT_EQ(text(LimitMark::kRate, 1000),
+            "2006-01-02T15:04:05.999999999Z stderr F [crisp] output is dropped: more than 1000 "
+            "bytes in a second\n");
+  EXPECT_EQ(text(LimitMark::kFile, UINT64_MAX),
+            "2006-01-02T15:04:05.999999999Z stderr F [crisp] output is dropped: more than "
+            "18446744073709551615 bytes in this log file\n");
+}
+
 }  // namespace
 }  // namespace crisp::keeper
