@@ -17,10 +17,10 @@ var calls = []string{"RunPodSandbox", "CreateContainer", "StartContainer", "pod 
 	"StopContainer", "RemoveContainer", "StopPodSandbox", "RemovePodSandbox", "full cycle"}
 
 type settings struct {
-	n, memoryPods, streamMiB, execs int
-	workers                         []int
-	pull                            bool
-	settle                          time.Duration
+	n, memoryPods, streamMiB, execs, listPods int
+	workers                                   []int
+	pull                                      bool
+	settle                                    time.Duration
 }
 
 func main() {
@@ -40,6 +40,7 @@ func main() {
 	flag.IntVar(&s.memoryPods, "memory-pods", 50, "pods held at once to measure memory; 0 = not measured")
 	flag.IntVar(&s.streamMiB, "stream-mib", 0, "MiB through exec and port-forward of the streaming server; 0 = not measured")
 	flag.IntVar(&s.execs, "stream-execs", 50, "how often exec true through the streaming server, with --stream-mib")
+	flag.IntVar(&s.listPods, "list-pods", 0, "pods held at once to time lists and statistics over them; 0 = not measured")
 	flag.BoolVar(&s.pull, "pull", false, "pull the image first")
 	flag.Parse()
 	for _, word := range strings.Split(*workers, ",") {
@@ -87,6 +88,11 @@ func bench(s settings, targets []*target) error {
 	}
 	if s.streamMiB > 0 {
 		if err := benchStreams(s.streamMiB, s.execs, targets); err != nil {
+			return err
+		}
+	}
+	if s.listPods > 0 {
+		if err := measureLists(s.listPods, s.n, targets); err != nil {
 			return err
 		}
 	}

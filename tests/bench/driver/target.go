@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -22,6 +25,7 @@ type target struct {
 	version, name, logs string
 	runtime             v1.RuntimeServiceClient
 	count               atomic.Int64
+	lacks               map[string]bool // calls that it does not implement
 }
 
 const callLimit = 2 * time.Minute
@@ -32,7 +36,7 @@ func (t *target) open(name string, pull bool) error {
 	if err != nil {
 		return err
 	}
-	t.runtime, t.name = v1.NewRuntimeServiceClient(conn), name
+	t.runtime, t.name, t.lacks = v1.NewRuntimeServiceClient(conn), name, map[string]bool{}
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	version, err := t.runtime.Version(ctx, &v1.VersionRequest{})
@@ -208,4 +212,9 @@ func (t *target) containerConfig() *v1.ContainerConfig {
 			},
 		},
 	}
+}
+
+func unimplemented(err error) bool {
+	var with interface{ GRPCStatus() *status.Status }
+	return errors.As(err, &with) && with.GRPCStatus().Code() == codes.Unimplemented
 }

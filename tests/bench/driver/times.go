@@ -29,7 +29,12 @@ func letter(i int) string { return string(rune('A' + i)) }
 
 // printTimes prints median and 95th percentile, and with two targets the ratio of the medians.
 func printTimes(workers, n int, results []times) {
-	fmt.Printf("\n%d at a time, n = %d: milliseconds, median / p95\n%-18s", workers, n, "")
+	fmt.Println()
+	printTable(calls, workers, n, results)
+}
+
+func printTable(calls []string, workers, n int, results []times) {
+	fmt.Printf("%d at a time, n = %d: milliseconds, median / p95\n%-22s", workers, n, "")
 	for i := range results {
 		fmt.Printf(" %20s", letter(i))
 	}
@@ -38,7 +43,7 @@ func printTimes(workers, n int, results []times) {
 	}
 	fmt.Println()
 	for _, call := range calls {
-		fmt.Printf("%-18s", call)
+		fmt.Printf("%-22s", call)
 		for _, r := range results {
 			fmt.Printf(" %20s", fmt.Sprintf("%.2f / %.2f", r.at(call, 0.5), r.at(call, 0.95)))
 		}
