@@ -36,6 +36,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const bool final = at + step >= bytes.size();
     const size_t end = WritableBytes(pending.data(), pending.size(), max_line, final);
     if (end > pending.size() || pending.size() - end > max_line) abort();
+    // A limited batch ends at a record, within its limit.
+    const size_t fitting = FittingBytes(pending.data(), end, max_line, size, 2 * size);
+    if (fitting > end || fitting > size) abort();
     LineFormatter lines(pending.data(), end, static_cast<int64_t>(size) << 40, size % 2, max_line);
     std::string records;
     while (const size_t n = lines.Next(buffer.data(), capacity)) records.append(buffer, 0, n);
