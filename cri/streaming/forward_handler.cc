@@ -103,21 +103,29 @@ void ForwardHandler::Dial(Pair* pair, int family) {
   pair->family = family;
   pair->deadline = MonotonicNanos() + kConnectNanos;
   auto fd = backend_->Socket(request_.id, family);
-  if (!fd.ok()) {
+  if (!fd.ok() && family == AF_INET) {
     Fail(pair, fd.status().message());
     return;
   }
-  pair->fd = *std::move(fd);
-  const int error = ConnectLoopback(pair->fd.get(), family, pair->port);
+  if (fd.ok()) pair->fd = *std::move(fd);
+  // A pod without IPv6 may not even have such sockets.
+  const int error = fd.ok() ? ConnectLoopback(pair->fd.get(), family, pair->port) : EAFNOSUPPORT;
   pair->connecting = error == EINPROGRESS;
-  if (error == 0) {
+  if (error == 0)
     Connected(pair);
-  } else if (error != EINPROGRESS) {
-    if (family == AF_INET)
-      Dial(pair, AF_INET6);
-    else
-      Fail(pair, absl::StrCat("connect to port ", pair->port, " on localhost: ", ErrnoText(error)));
+  else if (error != EINPROGRESS)
+    Refused(pair, error);
+}
+
+// IPv4's answer is the one to tell: many pods have no IPv6.
+void ForwardHandler::Refused(Pair* pair, int error) {
+  if (pair->family == AF_INET) {
+    pair->first_error = error;
+    Dial(pair, AF_INET6);
+    return;
   }
+  Fail(pair, absl::StrCat("connect to port ", pair->port,
+                          " on localhost: ", ErrnoText(pair->first_error)));
 }
 
 void ForwardHandler::Connected(Pair* pair) {
@@ -217,11 +225,8 @@ void ForwardHandler::Ready(const pollfd* fds) {
         Connected(pair);
       else if (error == ECONNRESET)  // it stood, and was reset before we looked
         Break(pair);
-      else if (pair->family == AF_INET)
-        Dial(pair, AF_INET6);
       else
-        Fail(pair,
-             absl::StrCat("connect to port ", pair->port, " on localhost: ", ErrnoText(error)));
+        Refused(pair, error);
       continue;
     }
     if (pair->full && (fds[at].revents & (POLLOUT | POLLERR | POLLHUP)) != 0) OnWritable(pair);

@@ -36,7 +36,7 @@ class ForwardHandler final : public Handler {
     uint16_t port = 0;
     int64_t data_id = -1, error_id = -1;
     UniqueFd fd;
-    int family = 0;
+    int family = 0, first_error = 0;
     bool to_dial = false, connecting = false;
     bool client_ended = false;  // wants to send nothing more
     bool target_ended = false;
@@ -50,6 +50,7 @@ class ForwardHandler final : public Handler {
   Pair* PairOf(uint32_t id);
   Pair* Joining(const std::string& request_id, uint16_t port, bool error);
   void Dial(Pair* pair, int family);
+  void Refused(Pair* pair, int error);
   void Connected(Pair* pair);
   void OnWritable(Pair* pair);
   size_t Write(Pair* pair, absl::string_view bytes);

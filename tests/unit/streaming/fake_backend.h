@@ -69,8 +69,11 @@ class FakeBackend final : public StreamBackend {
   }
   StatusOr<UniqueFd> Socket(const std::string& sandbox, int family) override {
     if (sandbox == "gone") return absl::NotFoundError("sandbox gone");
+    if (no_ipv6 && family == AF_INET6) return ErrnoStatus(EAFNOSUPPORT, "make socket");
     return UniqueFd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   }
+
+  std::atomic<bool> no_ipv6 = false;
 
   // The next one that was started; null if none comes for 10 s.
   std::shared_ptr<Process> Next() {

@@ -94,12 +94,24 @@ TEST_F(ForwardTest, ARefusedPortEndsItsPairAlone) {
   client->Send(Pair(1, closed, "0"));
   client->Frame();
   EXPECT_EQ(client->Frame(), "SYN_REPLY 3");
-  EXPECT_THAT(client->Frame(), StartsWith("DATA 1 [forward port"));
+  EXPECT_THAT(client->Frame(), testing::MatchesRegex("DATA 1 .forward port.*ECONNREFUSED.*"));
   EXPECT_EQ(client->Frame(), "DATA 1 FIN");
   EXPECT_EQ(client->Frame(), "RST 3 5");
   client->Send(SpdyClient::Data(3, "late"));
   client->Send(Pair(5, open.port, "1") + SpdyClient::Data(7, "fine"));
   EXPECT_EQ(Recv(open.Accept(), 4), "fine");
+}
+
+TEST_F(ForwardTest, WithoutIpv6TheAnswerOfIpv4IsTold) {
+  backend_.no_ipv6 = true;
+  Target target;
+  const int closed = target.port;
+  target.Close();
+  const auto client = Client(ForwardRequest());
+  client->Send(Pair(1, closed, "0"));
+  client->Frame();
+  client->Frame();
+  EXPECT_THAT(client->Frame(), HasSubstr("ECONNREFUSED"));
 }
 
 TEST_F(ForwardTest, AResetTargetEndsItsPairAlone) {
