@@ -128,8 +128,12 @@ Status RuntimeService::Launch(Container& container, const Handler& handler,
                    OpenLog(container.log_path.empty() ? "" : container.log_directory,
                            container.config.log_path()));
   call.stages().Mark("log");
-  runtime::StartOptions options{log.fd.get(),           log.offset, options_.max_log_line,
-                                options_.log_file_bytes, options_.log_rate_bytes, -1};
+  runtime::StartOptions options{log.fd.get(),
+                                log.offset,
+                                options_.max_log_line,
+                                options_.log_file_bytes,
+                                options_.log_rate_bytes,
+                                -1};
   std::shared_ptr<UniqueFd> target;
   if (container.spec->pid == runtime::NamespaceMode::kTarget) {
     ASSIGN_OR_RETURN(target,

@@ -158,7 +158,7 @@ class RuntimeService : public RuntimeHandler {
   Status EndPause(Pod& pod, absl::Time deadline);
   bool OnPauseExit(const keeper::ExitEvent& event);
   void SendSignal(const Container& container, int signal);  // container_stop.cc
-  std::vector<std::string> CollectMetrics();  // v1::PodSandboxMetrics, encoded
+  std::vector<std::string> CollectMetrics();                // v1::PodSandboxMetrics, encoded
   // events.cc: for those who read GetContainerEvents. The object's lock is held by the caller.
   void NoteEvent(v1::ContainerEventType type, const Container& container);
   void NoteEvent(v1::ContainerEventType type, const Pod& pod);
