@@ -183,7 +183,7 @@ TEST_P(LiveExecTest, ATerminalComesFromADevptsOnly) {
   mkdir(volume.c_str(), 0755);
   ASSERT_EQ(mkfifo((volume + "/ptmx").c_str(), 0666), 0);
   auto spec = rig_.Shell("while :; do sleep 1000; done");
-  spec.mounts = {{volume, "/dev/pts"}};
+  spec.mounts = {{volume, false, "/dev/pts"}};
   Start(spec);
   LiveExecSpec exec;
   exec.args = {"/bin/true"};

@@ -143,11 +143,11 @@ TEST_P(View, MountsVolumes) {
   auto spec = rig_.Shell(
       "echo one > /data/file; echo two > /data/below/ro/x; touch /ro/x; "
       "ls /new /etc/hosts; cat /etc/hosts");
-  spec.mounts = {{volume, "/data"},
-                 {volume, "/ro", true},
-                 {rig_.dir() + "/missing", "/new"},
-                 {volume, "/data/below/ro", true},
-                 {volume + "/hosts", "/etc/hosts"}};
+  spec.mounts = {{volume, false, "/data"},
+                 {volume, false, "/ro", true},
+                 {rig_.dir() + "/missing", false, "/new"},
+                 {volume, false, "/data/below/ro", true},
+                 {volume + "/hosts", false, "/etc/hosts"}};
   WriteFileAtomic(OpenDir(volume)->get(), "hosts", "mine\n", 0644, false).IgnoreError();
   const std::string out = Out(spec);
   EXPECT_EQ(ReadFile(volume + "/file").value_or(""), "one\n");
