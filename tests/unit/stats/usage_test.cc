@@ -34,8 +34,13 @@ class FileCgroup : public Cgroup {
 
   const std::string& path() const override { return path_; }
   int v2_fd() const override { return -1; }
-  std::vector<int> v1_task_fds() const override { return {}; }
-  void ReleaseTaskFds() override {}
+  StatusOr<std::shared_ptr<const TaskFiles>> OpenTasks() const override {
+    return absl::UnimplementedError("a cgroup of files");
+  }
+  StatusOr<Pending> ChangeLimits(const CgroupLimits&) override {
+    return absl::UnimplementedError("a cgroup of files");
+  }
+  Status MakeRoom(int64_t) override { return absl::OkStatus(); }
   Status SetLimits(const CgroupLimits&) override { return absl::OkStatus(); }
   Status SetDevices(const std::vector<DeviceRule>&) override { return absl::OkStatus(); }
   Status Kill(int) override { return absl::OkStatus(); }
