@@ -13,7 +13,7 @@ namespace crisp::keeper {
 namespace {
 
 // A keeper outlives the daemon that started it: these places are fixed for this major.
-static_assert(offsetof(Request, type) == 8 && offsetof(Request, id) == 56);
+static_assert(offsetof(Request, type) == 8 && offsetof(Request, id) == 72);
 static_assert(offsetof(Reply, type) == 8 && offsetof(Reply, step) == 48);
 static_assert(offsetof(Slot, state) == 0 && offsetof(Slot, wait_status) == 12);
 static_assert(offsetof(Slot, stream) == 80 && offsetof(Slot, batch) == 112);
@@ -56,6 +56,20 @@ TEST(ProtocolTest, RolesMustFitTheKind) {
   EXPECT_EQ(Check(Good(RequestType::kLaunch, Kind::kExec, Bit(kRoleStdout)), 2), EINVAL);
   EXPECT_EQ(Check(Good(RequestType::kLaunch, Kind::kPod, 0), 1), EINVAL);
   EXPECT_EQ(Check(Good(RequestType::kDrop, Kind::kNone, Bit(kRoleNet)), 1), EINVAL);
+}
+
+TEST(ProtocolTest, HeldContainerNeedsItsProcess) {
+  Request hold = Good(RequestType::kHoldContainer, Kind::kContainer,
+                      Bit(kRolePidfd) | Bit(kRoleStdout) | Bit(kRoleLog));
+  EXPECT_EQ(Check(hold, 3), EINVAL) << "no pid";
+  hold.pid = 7;
+  EXPECT_EQ(Check(hold, 3), 0);
+  EXPECT_EQ(Check(hold, 2), EINVAL);
+  hold.kind = Kind::kExec;
+  EXPECT_EQ(Check(hold, 3), EINVAL);
+  hold = Good(RequestType::kHoldContainer, Kind::kContainer, Bit(kRoleStdout));
+  hold.pid = 7;
+  EXPECT_EQ(Check(hold, 1), EINVAL) << "no pidfd";
 }
 
 TEST(ProtocolTest, EachFieldIsChecked) {

@@ -62,7 +62,8 @@ TEST_F(OciConfigTest, MountsOfThePodReplaceOurs) {
   hosts.readonly = hosts.recursive_readonly = true;
   spec_.mounts = {hosts};
   int seen = 0;
-  for (const Json& mount : Make()["mounts"]) {
+  const Json config = Make();  // outlives the loop
+  for (const Json& mount : config["mounts"]) {
     if (mount["destination"] != "/etc/hosts") continue;
     ++seen;
     EXPECT_EQ(mount["source"], "/h/hosts");
