@@ -38,7 +38,9 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
     v1::RuntimeHandler* handler = response->add_runtime_handlers();
     handler->set_name(name);
     handler->mutable_features()->set_recursive_read_only_mounts(true);
-    handler->mutable_features()->set_user_namespaces(user_namespaces);
+    const auto found = parts_.handlers->Find(name);
+    const bool built_in = found.ok() && (*found)->oci == nullptr;
+    handler->mutable_features()->set_user_namespaces(user_namespaces && built_in);
   }
   response->mutable_features()->set_user_namespaces_host_network(user_namespaces);
   response->mutable_features()->set_supplemental_groups_policy(true);

@@ -135,6 +135,10 @@ Status OciRuntime::Check(const ContainerSpec& spec) const {
     return InvalidField("security_context.namespace_options.pid", "",
                         "only CONTAINER is possible with an external runtime");
   }
+  if (!spec.id_map.empty()) {
+    return InvalidField("security_context.namespace_options.userns_options", "POD",
+                        "not possible with an external runtime");
+  }
   for (const BindMount& mount : spec.mounts) {
     if (!mount.image_layers.empty() || !mount.id_map.empty()) {
       return InvalidField("mounts.container_path", mount.target,
