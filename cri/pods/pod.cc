@@ -59,6 +59,7 @@ records::Record RecordOf(const Container& container) {
   out->set_home(container.identity.home);
   out->set_pid(container.pid);
   if (container.updated) container.resources.SerializeToString(out->mutable_resources());
+  out->set_seccomp_source(container.seccomp_source);
   return record;
 }
 

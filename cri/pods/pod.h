@@ -36,6 +36,7 @@ struct Container {
   records::Image image;
   std::vector<records::Image> volume_images;  // of the image mounts, in their order
   std::string cdi_edits;                      // JSON, "" without CDI devices
+  std::string seccomp_source;                 // text of the user's own profile, "" = none
   int64_t created_at = 0;
   int stop_signal = 15;
 

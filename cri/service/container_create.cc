@@ -45,6 +45,8 @@ TranslateInput InputFor(const Pod& pod, const Container& container,
   input.image = ImageOf(container.image);
   const auto& lower_dirs = container.image.lower_dirs();
   input.lower_dirs.assign(lower_dirs.begin(), lower_dirs.end());
+  input.seccomp_source = container.seccomp_source;
+  input.recovered = container.created_at != 0;
   input.cgroup_mode = context.cgroups->mode();
   return input;
 }
@@ -126,6 +128,7 @@ StatusOr<std::shared_ptr<Container>> RuntimeService::MakeContainer(
   RETURN_IF_ERROR(AcquireVolumes(*parts_.images, container.get()));
   RETURN_IF_ERROR(ResolveCdiDevices(options_.cdi_dirs, container.get()));
   ASSIGN_OR_RETURN(container->spec, SpecOf(pod, *container, parts_));
+  if (container->spec->seccomp) container->seccomp_source = container->spec->seccomp->source;
   ASSIGN_OR_RETURN(container->log_path, LogPathOf(pod.config, request.config()));
   container->log_directory = pod.config.log_directory();
   ASSIGN_OR_RETURN(container->stop_signal, StopSignalOf(request.config(), image.info.config));

@@ -37,6 +37,9 @@ std::string InfoJson(const Container& container) {
   if (container.spec) {
     info["args"] = container.spec->args;
     info["cwd"] = container.spec->cwd;
+    info["seccomp"] = container.spec->seccomp ? container.spec->seccomp->digest : "unconfined";
+    if (container.spec->seccomp && !container.spec->seccomp->unknown_calls.empty())
+      info["seccompUnknownCalls"] = container.spec->seccomp->unknown_calls;
     info["cgroupParent"] = container.spec->cgroup_parent;
   }
   if (container.cgroup) info["cgroup"] = container.cgroup->path();

@@ -100,6 +100,7 @@ std::shared_ptr<Container> ContainerOf(const records::Container& record) {
   container->image = record.image();
   container->volume_images.assign(record.volume_images().begin(), record.volume_images().end());
   container->cdi_edits = record.cdi_edits();
+  container->seccomp_source = record.seccomp_source();
   container->log_path = record.log_path();
   container->created_at = record.created_at();
   container->started_at = record.started_at();

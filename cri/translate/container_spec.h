@@ -20,6 +20,9 @@ struct TranslateInput {
   std::vector<std::string> lower_dirs;
   std::vector<std::vector<std::string>> volume_layers;  // of the image mounts, in their order
   CdiEdits cdi;
+  // Of a recovered container: the text of its own seccomp profile, whose file may be gone by now.
+  std::string seccomp_source;
+  bool recovered = false;  // it was made before: what only has to be there at that time may be gone
   runtime::CgroupMode cgroup_mode = runtime::CgroupMode::kHybrid;
   const v1::LinuxContainerResources* resources = nullptr;  // in force; null: the config's
 };

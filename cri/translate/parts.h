@@ -7,6 +7,8 @@ namespace crisp::cri {
 
 Status FillNamespaces(const TranslateInput& input, runtime::ContainerSpec* spec);  // security.cc
 Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec);    // security.cc
+Status FillSeccomp(const TranslateInput& input, runtime::ContainerSpec* spec);     // seccomp.cc
+Status FillAppArmor(const TranslateInput& input, runtime::ContainerSpec* spec);    // apparmor.cc
 Status FillUser(const TranslateInput& input, runtime::ContainerSpec* spec);        // user.cc
 Status FillProcess(const TranslateInput& input, runtime::ContainerSpec* spec);     // process.cc
 Status FillMounts(const TranslateInput& input, runtime::ContainerSpec* spec);      // mounts.cc

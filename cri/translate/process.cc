@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 #include <unordered_map>
 
 #include "cri/translate/checks.h"
 #include "cri/translate/parts.h"
+#include "runtime/base/log.h"
 
 namespace crisp::cri {
 namespace {
@@ -117,6 +119,13 @@ std::vector<runtime::Rlimit> DefaultRlimits() {
   constexpr uint64_t kSoftFiles = 1024, kHardFiles = 524288;
   rlimit own{};
   getrlimit(RLIMIT_NOFILE, &own);
+  static std::once_flag said;
+  if (own.rlim_max < kHardFiles) {
+    std::call_once(said, [&] {
+      LogWarning("containers get a lower hard limit of open files than usual",
+                 {{"usual", absl::StrCat(kHardFiles)}, {"given", absl::StrCat(own.rlim_max)}});
+    });
+  }
   const uint64_t hard = std::min<uint64_t>(kHardFiles, own.rlim_max);
   return {{RLIMIT_NOFILE, std::min(kSoftFiles, hard), hard}};
 }

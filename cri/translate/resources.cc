@@ -1,12 +1,17 @@
 #include "cri/translate/resources.h"
 
+#include <linux/capability.h>
+
 #include <algorithm>
+#include <mutex>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "cri/translate/checks.h"
 #include "cri/translate/parts.h"
+#include "runtime/base/log.h"
+#include "runtime/security/capabilities.h"
 
 namespace crisp::cri {
 namespace {
@@ -125,6 +130,17 @@ Status FillUnified(const v1::LinuxContainerResources& asked, runtime::CgroupMode
   return absl::OkStatus();
 }
 
+// The launch leaves crisp's own score where the kernel refuses a lower one.
+void WarnOfOomScore(int score) {
+  static std::once_flag said;
+  const bool may = (runtime::HostCapabilities() >> CAP_SYS_RESOURCE & 1) != 0;
+  if (score >= 0 || may) return;
+  std::call_once(said, [&] {
+    LogWarning("oom_score_adj cannot be lowered without CAP_SYS_RESOURCE",
+               {{"asked", absl::StrCat(score)}});
+  });
+}
+
 }  // namespace
 
 StatusOr<Resources> TranslateResources(const v1::LinuxContainerResources& asked,
@@ -145,6 +161,7 @@ Status FillResources(const TranslateInput& input, runtime::ContainerSpec* spec) 
   ASSIGN_OR_RETURN(const Resources resources, TranslateResources(asked, input.cgroup_mode));
   spec->limits = resources.limits;
   spec->oom_score_adj = resources.oom_score_adj;
+  WarnOfOomScore(spec->oom_score_adj);
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-// Namespaces, capabilities, seccomp, LSMs, masked and read-only paths.
+// Namespaces, capabilities, LSMs, masked and read-only paths.
 #include <algorithm>
 
 #include "cri/translate/checks.h"
@@ -16,17 +16,6 @@ constexpr const char* kMaskedPaths[] = {
 constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                           "/proc/sysrq-trigger"};
 
-// Still sent by old clients; the new fields win.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-const std::string& OldSeccompPath(const v1::LinuxContainerSecurityContext& context) {
-  return context.seccomp_profile_path();
-}
-const std::string& OldAppArmorProfile(const v1::LinuxContainerSecurityContext& context) {
-  return context.apparmor_profile();
-}
-#pragma GCC diagnostic pop
-
 // An empty list is what the request says (procMount: Unmasked); a non-empty one is united with
 // ours, because lists written long ago miss what later CVEs taught (GHSA-7ww5-4wqc-m92c: powercap).
 template <typename Paths, size_t N>
@@ -42,54 +31,6 @@ StatusOr<std::vector<std::string>> UnitedPaths(const std::string& field, const P
     if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
   }
   return paths;
-}
-
-// The field before `seccomp`, still sent by old clients: what asks for a filter must get one.
-Status FillOldSeccomp(const std::string& path, runtime::ContainerSpec* spec) {
-  if (path.empty() || path == "unconfined") return absl::OkStatus();
-  if (path != "runtime/default" && path != "docker/default") {
-    return InvalidField("security_context.seccomp_profile_path", path,
-                        "localhost profiles are not supported yet");
-  }
-  ASSIGN_OR_RETURN(spec->seccomp, runtime::DefaultSeccompFilter(spec->caps.bounding));
-  return absl::OkStatus();
-}
-
-Status FillSeccomp(const v1::LinuxContainerSecurityContext& context, runtime::ContainerSpec* spec) {
-  if (context.privileged()) return absl::OkStatus();
-  // Neither given: unconfined, as CRI says.
-  if (!context.has_seccomp()) return FillOldSeccomp(OldSeccompPath(context), spec);
-  switch (context.seccomp().profile_type()) {
-    case v1::SecurityProfile::RuntimeDefault: {
-      ASSIGN_OR_RETURN(spec->seccomp, runtime::DefaultSeccompFilter(spec->caps.bounding));
-      return absl::OkStatus();
-    }
-    case v1::SecurityProfile::Unconfined:
-      return absl::OkStatus();
-    case v1::SecurityProfile::Localhost:
-      break;
-    default:
-      return InvalidField("security_context.seccomp.profile_type",
-                          absl::StrCat(context.seccomp().profile_type()), "not a profile type");
-  }
-  return InvalidField("security_context.seccomp.localhost_ref", context.seccomp().localhost_ref(),
-                      "localhost profiles are not supported yet");
-}
-
-// Where the kernel has no AppArmor, its default is no profile; a named one cannot be honoured and
-// is refused.
-Status CheckLsm(const v1::LinuxContainerSecurityContext& context) {
-  const v1::SecurityProfile& apparmor = context.apparmor();
-  if (context.has_apparmor() && apparmor.profile_type() == v1::SecurityProfile::Localhost) {
-    return InvalidField("security_context.apparmor.localhost_ref", apparmor.localhost_ref(),
-                        "AppArmor profiles are not supported yet");
-  }
-  const std::string& old = OldAppArmorProfile(context);
-  if (!context.has_apparmor() && !old.empty() && old != "runtime/default" && old != "unconfined") {
-    return InvalidField("security_context.apparmor_profile", old,
-                        "AppArmor profiles are not supported yet");
-  }
-  return CheckSelinux(context.selinux_options());
 }
 
 // Network and IPC are the pod's; what would not have the asked effect is refused.
@@ -167,8 +108,9 @@ Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec) {
           spec->privileged));
   spec->no_new_privs = context.no_new_privs();
   spec->readonly_rootfs = context.readonly_rootfs();
-  RETURN_IF_ERROR(FillSeccomp(context, spec));
-  RETURN_IF_ERROR(CheckLsm(context));
+  RETURN_IF_ERROR(FillSeccomp(input, spec));
+  RETURN_IF_ERROR(FillAppArmor(input, spec));
+  RETURN_IF_ERROR(CheckSelinux(context.selinux_options()));
   if (spec->privileged) return absl::OkStatus();
   const bool defaults = !input.config->linux().has_security_context();
   ASSIGN_OR_RETURN(spec->masked_paths, UnitedPaths("security_context.masked_paths",

@@ -68,7 +68,8 @@ struct ContainerSpec {
   std::vector<DeviceRule> device_rules;
   std::vector<Rlimit> rlimits;
   int oom_score_adj = 0;
-  SeccompFilter seccomp;  // null: unconfined
+  SeccompFilter seccomp;         // null: unconfined
+  std::string apparmor_profile;  // "": none
   std::string cgroup_parent;
   CgroupLimits limits;
   std::vector<std::string> lower_dirs;  // absolute, top layer first, at least one

@@ -56,6 +56,8 @@ void FillProcess(const ContainerSpec& spec, const Identity& identity, const Stdi
   head.env = plan->Texts(env);
   head.program_path = plan->Text(PathOf(env));
   head.cwd = plan->Text(spec.cwd.empty() ? "/" : spec.cwd);
+  const std::string& profile = spec.apparmor_profile;
+  head.apparmor = plan->Text(profile.empty() ? "" : "exec " + profile);
   head.uid = identity.uid;
   head.gid = identity.gid;
   head.groups = plan->Table(identity.groups);
@@ -69,6 +71,7 @@ void FillProcess(const ContainerSpec& spec, const Identity& identity, const Stdi
   head.rlimits = plan->Table(rlimits);
   if (spec.no_new_privs) head.flags |= init::kPlanNoNewPrivs;
   if (spec.seccomp != nullptr) {
+    head.seccomp_flags = spec.seccomp->flags;
     head.seccomp = plan->Bytes(spec.seccomp->bytes.data(), spec.seccomp->bytes.size(), 8);
   }
   if (terminal) head.flags |= init::kPlanTty;

@@ -65,6 +65,7 @@ int MakeProc();
 int CloseForeignFds(Child& child);
 // child_namespaces.cc
 int SetOomScore(Child& child);
+int SetAppArmor(Child& child);
 int JoinCgroups(Child& child);
 int JoinNamespaces(Child& child);
 int JoinContainer(Child& child);

@@ -82,7 +82,8 @@ int LoadSeccomp(Child& child) {
   if (filter.count == 0) return 0;
   const sock_fprog program{static_cast<unsigned short>(filter.count),
                            const_cast<sock_filter*>(child.plan.Items<sock_filter>(filter))};
-  return ErrnoIf(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+  return ErrnoIf(
+      syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, child.head().seccomp_flags, &program));
 }
 
 }  // namespace crisp::init

@@ -10,18 +10,21 @@ namespace {
 
 int WriteSmall(int fd, const char* text) { return ErrnoIf(write(fd, text, strlen(text))); }
 
-}  // namespace
-
-// Through a procfs of our own: a container's /proc may be anything (CVE-2025-52881). Lowering the
-// value needs CAP_SYS_RESOURCE, which the host may not have given us: then the keeper's value
-// stays.
-int SetOomScore(Child& child) {
+// Through a procfs of our own: a container's /proc may be anything (CVE-2025-52881).
+int OpenOwnProc(const Child& child, const char* path) {
   int proc = child.proc;
   if (proc < 0)
     proc = LauncherProc();  // an exec: mounting one costs an RCU grace period at its end
   if (proc < 0) proc = MakeProc();
-  if (proc < 0) return errno;
-  const int file = openat(proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  return proc < 0 ? -1 : openat(proc, path, O_WRONLY | O_CLOEXEC);
+}
+
+}  // namespace
+
+// Lowering the value needs CAP_SYS_RESOURCE, which the host may not have given us: then the
+// keeper's value stays.
+int SetOomScore(Child& child) {
+  const int file = OpenOwnProc(child, "self/oom_score_adj");
   if (file < 0) return errno;
   char text[16];
   int value = child.head().oom_score_adj;
@@ -35,6 +38,17 @@ int SetOomScore(Child& child) {
   if (negative) *--at = '-';
   const int err = WriteSmall(file, at);
   return err == EACCES || err == EPERM ? 0 : err;
+}
+
+// The profile of the next execve; inherited over the fork of an exec. Its own file since 5.8 (other
+// security modules may own attr/exec).
+int SetAppArmor(Child& child) {
+  const char* text = child.plan.Text(child.head().apparmor);
+  if (*text == '\0') return 0;
+  child.Note(text);
+  int file = OpenOwnProc(child, "self/attr/apparmor/exec");
+  if (file < 0 && errno == ENOENT) file = OpenOwnProc(child, "self/attr/exec");
+  return file < 0 ? errno : WriteSmall(file, text);
 }
 
 // A task that moves itself pays no RCU grace period, other than a write to cgroup.procs from

@@ -36,8 +36,14 @@ int SetRlimits(Child& child) {
   const Span limits = child.head().rlimits;
   for (uint32_t i = 0; i < limits.count; ++i) {
     const PlanRlimit& limit = child.plan.Items<PlanRlimit>(limits)[i];
-    const rlimit64 value{limit.soft, limit.hard};
-    const long result = syscall(SYS_prlimit64, 0, limit.resource, &value, nullptr);
+    rlimit64 value{limit.soft, limit.hard}, own;
+    long result = syscall(SYS_prlimit64, 0, limit.resource, &value, nullptr);
+    if (result != 0 && errno == EPERM) {  // raising needs CAP_SYS_RESOURCE: as much as we have
+      if (syscall(SYS_prlimit64, 0, limit.resource, nullptr, &own) != 0) return errno;
+      value.rlim_max = own.rlim_max;
+      if (value.rlim_cur > value.rlim_max) value.rlim_cur = value.rlim_max;
+      result = syscall(SYS_prlimit64, 0, limit.resource, &value, nullptr);
+    }
     if (result != 0) return errno;
   }
   return 0;

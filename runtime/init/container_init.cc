@@ -14,6 +14,7 @@ constexpr ChildStep kSteps[] = {
     {Step::kRoot, ChangeRoot},
     {Step::kProc, MountProc},
     {Step::kOomScore, SetOomScore},
+    {Step::kAppArmor, SetAppArmor},  // before anything foreign is mounted; holds from execve on
     {Step::kDev, MountDev},
     {Step::kSys, MountSys},
     {Step::kCgroupFs, MountCgroupFs},

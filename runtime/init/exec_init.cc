@@ -30,6 +30,7 @@ int LoadFilterAfterEntry(Child& child) {
 
 constexpr ChildStep kStubSteps[] = {
     {Step::kOomScore, SetOomScore},  // needs the launcher's procfs
+    {Step::kAppArmor, SetAppArmor},
     {Step::kCloseFds, CloseForeignFds},
     {Step::kCgroups, JoinCgroups},
     {Step::kNamespaces, JoinContainer},

@@ -44,6 +44,9 @@ enum PlanFlag : uint32_t {
   kPlanUserNamespace = 1u << 17,  // exec: the container is in one
 };
 
+// LOG and SPEC_ALLOW: the flags without a further effect on the launch.
+inline constexpr uint32_t kPlanSeccompFlags = 1u << 1 | 1u << 2;
+
 struct PlanMount {
   FdIndex mount;       // detached, attributes and propagation already set
   Str target;          // absolute path in the container
@@ -77,6 +80,7 @@ struct PlanHeader {
   uint32_t flags;  // PlanFlag
   uint32_t uid, gid;
   int32_t oom_score_adj;
+  uint32_t seccomp_flags, reserved;  // SECCOMP_FILTER_FLAG_*
   PlanCaps caps;
 
   FdIndex stdio[3];             // never kNoFd
@@ -90,6 +94,8 @@ struct PlanHeader {
   FdIndex program;              // start: executed instead of the file that args[0] names
 
   Str cwd;
+  Str apparmor;  // "exec NAME" for attr/apparmor/exec; "": nothing to write
+  Str reserved_label;
   Str program_path;       // value of PATH for the search of args[0]
   Span args, env;         // of Str
   Span groups;            // of uint32_t, for setgroups

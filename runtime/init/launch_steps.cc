@@ -12,6 +12,7 @@ const char* StepName(int step) {
       "close descriptors",
       "set oom_score_adj",
       "find procfs of the pid namespace",
+      "set AppArmor profile",
       "join cgroups",
       "join namespaces",
       "make cgroup namespace",

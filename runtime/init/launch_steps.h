@@ -10,6 +10,7 @@ enum class Step : int {
   kCloseFds,
   kOomScore,
   kSharedProc,
+  kAppArmor,
   kCgroups,
   kNamespaces,
   kCgroupNamespace,

@@ -114,6 +114,7 @@ const char* OpenPlan(const void* data, size_t size, size_t fd_count, PlanKind ki
   if (!StringsEnd(check)) return "plan: strings";
   if (!FdsFit(check, kind)) return "plan: descriptors";
   if (!check.Absolute(head->cwd) || !check.Text(head->program_path)) return "plan: paths";
+  if (!check.Text(head->apparmor)) return "plan: apparmor";
   if (!check.Texts(head->args, 65536) || head->args.count == 0) return "plan: args";
   if (!check.Texts(head->env, 65536)) return "plan: env";
   if (!NumbersFit(check)) return "plan: numbers";
@@ -121,6 +122,7 @@ const char* OpenPlan(const void* data, size_t size, size_t fd_count, PlanKind ki
   if (!CgroupMountsFit(check)) return "plan: cgroup mounts";
   if (!check.Paths(head->masked, 1024)) return "plan: masked paths";
   if (!check.Paths(head->readonly, 1024)) return "plan: read-only paths";
+  if ((head->seccomp_flags & ~kPlanSeccompFlags) != 0) return "plan: seccomp flags";
   if (!check.Table(head->seccomp, 8, 4096)) return "plan: seccomp";  // BPF_MAXINSNS
   *view = {check.base, head};
   return nullptr;

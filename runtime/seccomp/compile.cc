@@ -3,98 +3,20 @@
 // it is loaded, so a short path is what a container's start pays for. libseccomp gives the numbers,
 // and is the reference that tests compare every answer with.
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <seccomp.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 
+#include "runtime/seccomp/call_numbers.h"
 #include "runtime/seccomp/profile.h"
+#include "runtime/seccomp/rule_code.h"
 
 namespace crisp::runtime {
 namespace {
 
-using Code = std::vector<sock_filter>;
-
-constexpr uint32_t kX32Bit = 0x40000000;
 constexpr size_t kMaxJump = 255;  // a conditional jump's distance is one byte
-
-sock_filter Instruction(int code, uint32_t k, size_t jump_true = 0, size_t jump_false = 0) {
-  return {static_cast<uint16_t>(code), static_cast<uint8_t>(jump_true),
-          static_cast<uint8_t>(jump_false), k};
-}
-
-sock_filter Load(size_t offset) {
-  return Instruction(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset));
-}
-
-sock_filter Return(int err) {
-  return Instruction(BPF_RET | BPF_K, err == 0 ? static_cast<uint32_t>(SECCOMP_RET_ALLOW)
-                                               : SECCOMP_RET_ERRNO | static_cast<uint32_t>(err));
-}
-
-void Append(Code* to, const Code& more) { to->insert(to->end(), more.begin(), more.end()); }
-
-// One word of an argument: the low one first in memory (x86 is little-endian).
-enum class Word { kLow = 0, kHigh = 4 };
-sock_filter LoadArg(const ArgTest& test, Word word) {
-  return Load(offsetof(seccomp_data, args) + 8 * test.index + static_cast<size_t>(word));
-}
-
-// "Continue with the next instruction if equal, else fail": the distance is filled in later.
-constexpr uint8_t kFail = 255;
-
-Code TestCode(const ArgTest& test) {
-  Code code;
-  const auto low = static_cast<uint32_t>(test.value),
-             high = static_cast<uint32_t>(test.value >> 32);
-  const auto equal = [&](uint32_t k) {
-    return Instruction(BPF_JMP | BPF_JEQ | BPF_K, k, 0, kFail);
-  };
-  switch (test.op) {
-    case ArgTest::Op::kEqual:
-      return {LoadArg(test, Word::kHigh), equal(high), LoadArg(test, Word::kLow), equal(low)};
-    case ArgTest::Op::kLowWordNotEqual:
-      return {LoadArg(test, Word::kLow), Instruction(BPF_JMP | BPF_JEQ | BPF_K, low, kFail, 0)};
-    case ArgTest::Op::kMaskedEqual:
-      for (const Word word : {Word::kHigh, Word::kLow}) {
-        const bool upper = word == Word::kHigh;
-        const auto mask = static_cast<uint32_t>(upper ? test.mask >> 32 : test.mask);
-        if (mask == 0) continue;
-        Append(&code, {LoadArg(test, word), Instruction(BPF_ALU | BPF_AND | BPF_K, mask),
-                       equal(upper ? high : low)});
-      }
-  }
-  return code;
-}
-
-// All tests hold: the rule's answer. Else on to what follows.
-Code RuleCode(const SyscallRule& rule) {
-  Code code;
-  for (const ArgTest& test : rule.tests) Append(&code, TestCode(test));
-  for (size_t i = 0; i < code.size(); ++i) {
-    const auto distance = static_cast<uint8_t>(code.size() - i);  // over the return
-    if (code[i].jt == kFail) code[i].jt = distance;
-    if (code[i].jf == kFail) code[i].jf = distance;
-  }
-  code.push_back(Return(rule.err));
-  return code;
-}
-
-// What a number leads to. A rule without tests decides alone, whatever else names the call.
-Code LeafCode(const std::vector<const SyscallRule*>& rules, int default_err) {
-  for (const SyscallRule* rule : rules) {
-    if (rule->tests.empty()) return {Return(rule->err)};
-  }
-  Code code;
-  for (const SyscallRule* rule : rules) Append(&code, RuleCode(*rule));
-  code.push_back(Return(default_err));
-  return code;
-}
 
 struct Range {  // from `first` up to the next range's
   uint32_t first;
@@ -160,7 +82,7 @@ class Emitter {
 
 class Table {
  public:
-  explicit Table(int default_err) : ranges_{{0, {Return(default_err)}}} {}
+  explicit Table(uint32_t default_action) : ranges_{{0, {Return(default_action)}}} {}
 
   // In ascending order.
   void Set(uint32_t first, Code leaf) {
@@ -183,60 +105,48 @@ class Table {
   std::vector<Range> ranges_;
 };
 
-// Built from the numbers, because by name libseccomp gives i386's socketcall(2) and ipc(2) forms
-// and not the direct calls beside them.
-std::map<std::string, uint32_t> NumbersOf(uint32_t arch) {
-  constexpr int kNumbers = 1024;
-  const int base = arch == SCMP_ARCH_X32 ? static_cast<int>(kX32Bit) : 0;
-  std::map<std::string, uint32_t> numbers;
-  for (int number = base; number < base + kNumbers; ++number) {
-    char* name = seccomp_syscall_resolve_num_arch(arch, number);
-    if (name) numbers.emplace(name, static_cast<uint32_t>(number));
-    free(name);
-  }
-  return numbers;
-}
-
 StatusOr<Table> TableOf(const SeccompProfile& profile, uint32_t arch) {
-  const std::map<std::string, uint32_t> numbers = NumbersOf(arch);
+  const std::map<std::string, uint32_t>& numbers = CallNumbers(arch);
   std::map<uint32_t, std::vector<const SyscallRule*>> calls;
   for (const SyscallRule& rule : profile.rules) {
-    if (seccomp_syscall_resolve_name(rule.name.c_str()) == __NR_SCMP_ERROR) {
+    const auto found = numbers.find(rule.name);
+    if (found != numbers.end()) {
+      calls[found->second].push_back(&rule);
+    } else if (!IsSystemCall(rule.name)) {
       // A misspelt name must not silently be denied.
       return absl::InvalidArgumentError(
           absl::StrCat("compile seccomp profile: no system call \"", rule.name, "\""));
     }
-    const auto found = numbers.find(rule.name);
-    if (found != numbers.end()) calls[found->second].push_back(&rule);
   }
-  const SyscallRule allowed{.name = ""}, unknown{.name = "", .err = ENOSYS};
-  const bool x32 = arch == SCMP_ARCH_X32;
+  const SyscallRule allowed{.name = ""};
+  const bool x32 = arch == SCMP_ARCH_X32, wide = arch == SCMP_ARCH_X86_64;
   if (!x32) {
     for (const uint32_t number : profile.allowed_new) calls[number] = {&allowed};
   }
-  Table table(profile.default_err);
+  const uint32_t others = profile.default_action;
+  Table table(others);
   for (const auto& [number, rules] : calls) {
-    table.Set(number, LeafCode(rules, profile.default_err));
-    if (!calls.count(number + 1)) table.Set(number + 1, {Return(profile.default_err)});
+    table.Set(number, LeafCode(rules, others, wide));
+    if (!calls.count(number + 1)) table.Set(number + 1, {Return(others)});
   }
   if (!x32 && profile.first_unknown != 0) {
-    table.Set(profile.first_unknown, {Return(unknown.err)});
-    table.Set(kX32Bit, {Return(profile.default_err)});
+    table.Set(profile.first_unknown, {Return(SeccompErrno(ENOSYS))});
+    table.Set(kX32Bit, {Return(others)});
   }
   return table;
 }
 
 // Architecture first, then the number: the same number means something else on each.
-Code Assemble(const Table& x86_64, const Table& x32, const Table& i386) {
+Code Assemble(const Table& x86_64, const Table* x32, const Table* i386) {
   const size_t number = offsetof(seccomp_data, nr), arch = offsetof(seccomp_data, arch);
   Emitter emitter;
-  const auto foreign = emitter.Leaf({Instruction(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)});
-  const auto on_i386 = emitter.LoadThen(number, i386.Emit(&emitter));
-  const auto on_x32 = x32.Emit(&emitter);
+  const Code kill = {Return(SECCOMP_RET_KILL_PROCESS)};
+  const auto on_i386 = i386 ? emitter.LoadThen(number, i386->Emit(&emitter)) : emitter.Leaf(kill);
+  const auto on_x32 = x32 ? x32->Emit(&emitter) : emitter.Leaf(kill);
   const auto native = x86_64.Emit(&emitter);
   const auto on_x86_64 =
       emitter.LoadThen(number, emitter.Compare(BPF_JGE, kX32Bit, on_x32, native));
-  const auto other = emitter.Compare(BPF_JEQ, AUDIT_ARCH_I386, on_i386, foreign);
+  const auto other = emitter.Compare(BPF_JEQ, AUDIT_ARCH_I386, on_i386, emitter.Leaf(kill));
   emitter.LoadThen(arch, emitter.Compare(BPF_JEQ, AUDIT_ARCH_X86_64, on_x86_64, other));
   return emitter.Take();
 }
@@ -247,7 +157,8 @@ StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile) {
   ASSIGN_OR_RETURN(const Table x86_64, TableOf(profile, SCMP_ARCH_X86_64));
   ASSIGN_OR_RETURN(const Table x32, TableOf(profile, SCMP_ARCH_X32));
   ASSIGN_OR_RETURN(const Table i386, TableOf(profile, SCMP_ARCH_X86));
-  const Code code = Assemble(x86_64, x32, i386);
+  const Code code =
+      Assemble(x86_64, profile.with_x32 ? &x32 : nullptr, profile.with_i386 ? &i386 : nullptr);
   if (code.size() > BPF_MAXINSNS) {
     return absl::ResourceExhaustedError("compile seccomp profile: more than 4096 instructions");
   }

@@ -99,7 +99,7 @@ constexpr CapabilityCalls kWithCapability[] = {
 };
 
 // Newer than libseccomp 2.5.4 (Debian 12), which ends at set_mempolicy_home_node (450).
-constexpr uint32_t kFirstNew = 451, kFirstUnknown = 470;
+constexpr uint32_t kFirstNew = 451;
 constexpr uint32_t kAllowedNew[] = {
     451,                 // cachestat, 6.5
     452,                 // fchmodat2, 6.6
@@ -141,7 +141,7 @@ void RestrictClone(SeccompProfile* profile) {
                                    CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
   AllowIf(profile, "clone",
           {.op = ArgTest::Op::kMaskedEqual, .index = 0, .value = 0, .mask = kNamespaces});
-  profile->rules.push_back({.name = "clone3", .err = ENOSYS});
+  profile->rules.push_back({.name = "clone3", .action = SeccompErrno(ENOSYS)});
 }
 
 }  // namespace
@@ -153,9 +153,9 @@ uint64_t DefaultProfileCapabilities() {
 }
 
 SeccompProfile DefaultProfile(uint64_t capabilities) {
-  SeccompProfile profile{.default_err = EPERM};
+  SeccompProfile profile{.default_action = SeccompErrno(EPERM)};
   profile.first_new = kFirstNew;
-  profile.first_unknown = kFirstUnknown;
+  profile.first_unknown = kFirstUnknownCall;
   profile.allowed_new.assign(std::begin(kAllowedNew), std::end(kAllowedNew));
   for (const char* names : {kFiles, kWaiting, kMemory, kNetwork, kIpc, kTime, kProcesses}) {
     Allow(&profile, names);

@@ -2,57 +2,12 @@
 
 #include <sys/prctl.h>
 
-#include <array>
 #include <cstdint>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 
 namespace crisp::runtime {
 namespace {
-
-// By number, as in <linux/capability.h>; the last one came with kernel 5.9.
-constexpr std::array<const char*, 41> kNames = {"CHOWN",
-                                                "DAC_OVERRIDE",
-                                                "DAC_READ_SEARCH",
-                                                "FOWNER",
-                                                "FSETID",
-                                                "KILL",
-                                                "SETGID",
-                                                "SETUID",
-                                                "SETPCAP",
-                                                "LINUX_IMMUTABLE",
-                                                "NET_BIND_SERVICE",
-                                                "NET_BROADCAST",
-                                                "NET_ADMIN",
-                                                "NET_RAW",
-                                                "IPC_LOCK",
-                                                "IPC_OWNER",
-                                                "SYS_MODULE",
-                                                "SYS_RAWIO",
-                                                "SYS_CHROOT",
-                                                "SYS_PTRACE",
-                                                "SYS_PACCT",
-                                                "SYS_ADMIN",
-                                                "SYS_BOOT",
-                                                "SYS_NICE",
-                                                "SYS_RESOURCE",
-                                                "SYS_TIME",
-                                                "SYS_TTY_CONFIG",
-                                                "MKNOD",
-                                                "LEASE",
-                                                "AUDIT_WRITE",
-                                                "AUDIT_CONTROL",
-                                                "SETFCAP",
-                                                "MAC_OVERRIDE",
-                                                "MAC_ADMIN",
-                                                "SYSLOG",
-                                                "WAKE_ALARM",
-                                                "BLOCK_SUSPEND",
-                                                "AUDIT_READ",
-                                                "PERFMON",
-                                                "BPF",
-                                                "CHECKPOINT_RESTORE"};
 
 constexpr CapSet Bit(int number) { return CapSet{1} << number; }
 
@@ -64,17 +19,13 @@ struct CapList {  // one of CRI's lists
 StatusOr<CapList> ParseList(absl::string_view field, const std::vector<std::string>& names) {
   CapList list;
   for (const std::string& given : names) {
-    const std::string upper = absl::AsciiStrToUpper(given);
-    absl::string_view name = upper;
-    if (name == "ALL") {
+    if (absl::EqualsIgnoreCase(given, "ALL")) {
       list.all = true;
       continue;
     }
-    if (absl::StartsWith(name, "CAP_")) name.remove_prefix(4);
-    size_t number = 0;
-    while (number < kNames.size() && name != kNames[number]) ++number;
-    if (number == kNames.size()) return InvalidField(field, given, "not a capability");
-    list.set |= Bit(static_cast<int>(number));
+    const int number = CapabilityNumber(given);
+    if (number < 0) return InvalidField(field, given, "not a capability");
+    list.set |= Bit(number);
   }
   return list;
 }
@@ -89,8 +40,8 @@ CapSet DefaultCapabilities() {
 CapSet HostCapabilities() {
   static const CapSet host = [] {
     CapSet set = 0;
-    for (size_t number = 0; number < kNames.size(); ++number) {
-      if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1) set |= Bit(static_cast<int>(number));
+    for (int number = 0; number < kCapabilities; ++number) {
+      if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1) set |= Bit(number);
     }
     return set;
   }();
@@ -121,13 +72,6 @@ StatusOr<CapSets> ComputeCapabilities(const std::vector<std::string>& add,
   set |= up;
   return CapSets{
       .bounding = set, .effective = set, .permitted = set, .inheritable = up, .ambient = up};
-}
-
-std::string CapabilityName(int number) {
-  if (number < 0 || static_cast<size_t>(number) >= kNames.size()) {
-    return absl::StrCat("CAP_", number);
-  }
-  return absl::StrCat("CAP_", kNames[static_cast<size_t>(number)]);
 }
 
 }  // namespace crisp::runtime

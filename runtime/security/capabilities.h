@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/capability_names.h"
 #include "runtime/base/status.h"
 
 namespace crisp::runtime {
@@ -28,7 +29,5 @@ struct CapSets {
 StatusOr<CapSets> ComputeCapabilities(const std::vector<std::string>& add,
                                       const std::vector<std::string>& drop,
                                       const std::vector<std::string>& ambient, bool privileged);
-
-std::string CapabilityName(int number);  // "CAP_CHOWN"
 
 }  // namespace crisp::runtime

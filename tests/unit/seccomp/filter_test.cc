@@ -40,7 +40,7 @@ TEST(DefaultFilter, EveryNumberDoesWhatTheProfileSays) {
   for (const uint64_t caps : {uint64_t{0}, DefaultCapabilities(), ~uint64_t{0}}) {
     std::set<std::string> allowed;
     for (const SyscallRule& rule : DefaultProfile(caps).rules) {
-      if (rule.err == 0 && rule.tests.empty()) allowed.insert(rule.name);
+      if (rule.action == SECCOMP_RET_ALLOW && rule.tests.empty()) allowed.insert(rule.name);
     }
     const std::set<std::string> by_argument = {"socket", "personality", "clone", "clone3"};
     for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}}) {
@@ -200,7 +200,7 @@ TEST(CompileProfile, Short) {
 }
 
 TEST(CompileProfile, MisspeltNameIsAnError) {
-  SeccompProfile profile{.rules = {{.name = "raed"}}, .default_err = EPERM};
+  SeccompProfile profile{.rules = {{.name = "raed"}}, .default_action = kEperm};
   EXPECT_EQ(CompileProfile(profile).status().code(), absl::StatusCode::kInvalidArgument);
 }
 

@@ -30,14 +30,20 @@ Status LibStatus(int rc, absl::string_view what) {
   return rc == 0 ? absl::OkStatus() : ErrnoStatus(-rc, "compile seccomp profile: ", what);
 }
 
-StatusOr<Context> NewContext(int default_err) {
-  Context context(seccomp_init(SCMP_ACT_ERRNO(static_cast<uint16_t>(default_err))));
+// libseccomp's actions are the kernel's return values.
+StatusOr<Context> NewContext(const SeccompProfile& profile) {
+  Context context(seccomp_init(profile.default_action));
   if (!context) return absl::InternalError("compile seccomp profile: init");
-  for (const uint32_t arch :
-       {uint32_t{SCMP_ARCH_X86_64}, uint32_t{SCMP_ARCH_X86}, uint32_t{SCMP_ARCH_X32}}) {
+  std::vector<uint32_t> arches = {SCMP_ARCH_X86_64};
+  if (profile.with_i386) arches.push_back(SCMP_ARCH_X86);
+  if (profile.with_x32) arches.push_back(SCMP_ARCH_X32);
+  for (const uint32_t arch : arches) {
     const int rc = seccomp_arch_add(context.get(), arch);
     if (rc != 0 && rc != -EEXIST) return LibStatus(rc, "add architecture");
   }
+  RETURN_IF_ERROR(
+      LibStatus(seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS),
+                "bad architecture"));
   RETURN_IF_ERROR(LibStatus(seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree),
                             "optimize"));
   return context;
@@ -47,8 +53,17 @@ scmp_arg_cmp LibTest(const ArgTest& test) {
   switch (test.op) {
     case ArgTest::Op::kEqual:
       return {test.index, SCMP_CMP_EQ, test.value, 0};
+    case ArgTest::Op::kNotEqual:
     case ArgTest::Op::kLowWordNotEqual:
       return {test.index, SCMP_CMP_NE, test.value, 0};
+    case ArgTest::Op::kLess:
+      return {test.index, SCMP_CMP_LT, test.value, 0};
+    case ArgTest::Op::kLessOrEqual:
+      return {test.index, SCMP_CMP_LE, test.value, 0};
+    case ArgTest::Op::kGreater:
+      return {test.index, SCMP_CMP_GT, test.value, 0};
+    case ArgTest::Op::kGreaterOrEqual:
+      return {test.index, SCMP_CMP_GE, test.value, 0};
     case ArgTest::Op::kMaskedEqual:
       break;
   }
@@ -63,9 +78,7 @@ Status AddRule(const Context& context, const SyscallRule& rule) {
   }
   std::vector<scmp_arg_cmp> tests;
   for (const ArgTest& test : rule.tests) tests.push_back(LibTest(test));
-  const uint32_t action =
-      rule.err == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(static_cast<uint16_t>(rule.err));
-  const int rc = seccomp_rule_add_array(context.get(), action, number,
+  const int rc = seccomp_rule_add_array(context.get(), rule.action, number,
                                         static_cast<unsigned>(tests.size()), tests.data());
   // A name that no architecture of the program has (stat64 on x86_64 alone) is no error.
   return rc == -EDOM ? absl::OkStatus() : LibStatus(rc, rule.name);
@@ -102,19 +115,16 @@ std::vector<sock_filter> Prologue(const SeccompProfile& profile) {
     code.push_back(Instruction(BPF_JMP | BPF_JEQ | BPF_K, profile.allowed_new[i],
                                static_cast<uint8_t>(listed - i), 0));
   }
-  const auto fail = [](int err) {
-    return Instruction(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(err));
-  };
-  code.push_back(fail(profile.default_err));
+  code.push_back(Instruction(BPF_RET | BPF_K, profile.default_action));
   code.push_back(Instruction(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-  code.push_back(fail(ENOSYS));
+  code.push_back(Instruction(BPF_RET | BPF_K, SeccompErrno(ENOSYS)));
   return code;
 }
 
 }  // namespace
 
 StatusOr<std::vector<uint8_t>> CompileByReference(const SeccompProfile& profile) {
-  ASSIGN_OR_RETURN(const Context context, NewContext(profile.default_err));
+  ASSIGN_OR_RETURN(const Context context, NewContext(profile));
   for (const SyscallRule& rule : profile.rules) RETURN_IF_ERROR(AddRule(context, rule));
   ASSIGN_OR_RETURN(const std::string body, Export(context));
   std::vector<uint8_t> bytes;

@@ -301,6 +301,34 @@ TEST(Refusals, Security) {
         }}});
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+TEST(Refusals, S25Profiles) {
+  for (const std::string& ref : {std::string(), std::string("x.json"), std::string("localhost/"),
+                                 std::string("/no/such.json"), std::string("/"),
+                                 std::string("/dev/zero"), std::string("/a\0b", 4)}) {
+    ExpectRefused(
+        {{"seccomp.localhost_ref",
+          [&](Request& r) {
+            r.security()->mutable_seccomp()->set_profile_type(v1::SecurityProfile::Localhost);
+            r.security()->mutable_seccomp()->set_localhost_ref(ref);
+          }},
+         {"seccomp_profile_path",
+          [&](Request& r) { r.security()->set_seccomp_profile_path("localhost/" + ref); }}});
+  }
+  ExpectRefused(
+      {{"seccomp_profile_path", [](Request& r) { r.security()->set_seccomp_profile_path("x"); }},
+       {"apparmor_profile", [](Request& r) { r.security()->set_apparmor_profile("x"); }},
+       {"apparmor_profile", [](Request& r) { r.security()->set_apparmor_profile("localhost/"); }},
+       {"apparmor_profile",
+        [](Request& r) { r.security()->set_apparmor_profile("localhost/not-loaded"); }},
+       {"apparmor.profile_type", [](Request& r) {
+          r.security()->mutable_apparmor()->set_profile_type(
+              static_cast<v1::SecurityProfile::ProfileType>(7));
+        }}});
+}
+#pragma GCC diagnostic pop
+
 TEST(Refusals, Cpu) {
   for (const int64_t period : {int64_t{-1}, int64_t{1}, int64_t{999}, int64_t{10000000}}) {
     ExpectRefused({{"cpu_period", [&](Request& r) { r.resources()->set_cpu_period(period); }}});
