@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"crisp.test/tests/system/host"
@@ -49,6 +50,77 @@ func TestAmbientCapabilities(t *testing.T) {
 			t.Errorf("%v: %v", caps, err)
 		}
 	}
+}
+
+// Limits of open files do not depend on the daemon's own; what the kernel refuses to raise is clamped, said once in the log.
+func TestRlimitsDoNotLeak(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	pod := h.Pod()
+	files := func() string {
+		_, out, _ := h.Sh(pod, "grep 'open files' /proc/self/limits | tr -s ' ' | cut -d' ' -f4,5")
+		return out
+	}
+	var own unix.Rlimit
+	if err := unix.Prlimit(h.DaemonPid(), unix.RLIMIT_NOFILE, nil, &own); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("1024 %d", min(524288, own.Max))
+	if got := files(); got != want {
+		t.Errorf("open files %q, want %q", got, want)
+	}
+	soft := unix.Rlimit{Cur: 900, Max: own.Max}
+	for _, pid := range append(h.KeeperPids(), h.DaemonPid()) {
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &soft, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := files(); got != want {
+		t.Errorf("with another soft limit of crisp: open files %q, want %q", got, want)
+	}
+	if lines := strings.Count(hostFile(h.LogFile), "hard limit of open files"); (own.Max < 524288) != (lines == 1) {
+		t.Errorf("hard limit %d: %d lines in the log", own.Max, lines)
+	}
+	hard := unix.Rlimit{Cur: 900, Max: 2000}
+	if err := unix.Prlimit(h.KeeperPids()[0], unix.RLIMIT_NOFILE, &hard, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(); got != "1024 2000" {
+		t.Errorf("with a keeper that may not more: open files %q", got)
+	}
+}
+
+// Without CAP_SYS_RESOURCE a score below crisp's own cannot be had: the container starts, the log says so once.
+func TestOomScoreIsClamped(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	pod := h.Pod()
+	keeper := hostFile("/proc/" + itoa(h.KeeperPids()[0]) + "/oom_score_adj")
+	for _, score := range []int64{-997, -1000, 0, 1000} {
+		_, out, _ := h.Sh(pod, "cat /proc/self/oom_score_adj", func(c *v1.ContainerConfig) { c.Linux.Resources.OomScoreAdj = score })
+		want := fmt.Sprint(max(score, 0))
+		if hasResource() {
+			want = fmt.Sprint(score)
+		}
+		if out != want {
+			t.Errorf("asked for %d: %s", score, out)
+		}
+	}
+	if now := hostFile("/proc/" + itoa(h.KeeperPids()[0]) + "/oom_score_adj"); now != keeper {
+		t.Errorf("the keeper's own score was %q and is %q", keeper, now)
+	}
+	if lines := strings.Count(hostFile(h.LogFile), "CAP_SYS_RESOURCE"); !hasResource() && lines != 1 {
+		t.Errorf("%d lines in the log", lines)
+	}
+}
+
+// hasResource: may this machine's root lower an oom score?
+func hasResource() bool {
+	for _, line := range strings.Split(hostFile("/proc/self/status"), "\n") {
+		var set uint64
+		if n, _ := fmt.Sscanf(line, "CapEff:\t%x", &set); n == 1 {
+			return set>>unix.CAP_SYS_RESOURCE&1 == 1
+		}
+	}
+	return false
 }
 
 // Merge adds the groups that the image's /etc/group gives the user, Strict does not; status, first process and exec agree.
