@@ -42,7 +42,7 @@ Json ProcessOf(const OciInput& input) {
     rlimits.push_back(
         {{"type", RlimitName(limit.resource)}, {"soft", limit.soft}, {"hard", limit.hard}});
   }
-  return {
+  Json process = {
       {"terminal", false},
       {"user", {{"uid", identity.uid}, {"gid", identity.gid}, {"additionalGids", identity.groups}}},
       {"args", spec.args},
@@ -57,6 +57,8 @@ Json ProcessOf(const OciInput& input) {
       {"rlimits", rlimits},
       {"noNewPrivileges", spec.no_new_privs},
       {"oomScoreAdj", spec.oom_score_adj}};
+  if (!spec.apparmor_profile.empty()) process["apparmorProfile"] = spec.apparmor_profile;
+  return process;
 }
 
 Json Mount(const std::string& target, const std::string& type, const std::string& source,
@@ -110,8 +112,9 @@ Json SeccompOf(const ContainerSpec& spec) {
   Json syscalls = Json::array();
   for (const SyscallRule& rule : profile.rules) {
     Json entry = {{"names", {rule.name}}};
-    entry["action"] = rule.err == 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO";
-    if (rule.err != 0) entry["errnoRet"] = rule.err;
+    const bool allowed = rule.action == SECCOMP_RET_ALLOW;  // the default profile has no third
+    entry["action"] = allowed ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO";
+    if (!allowed) entry["errnoRet"] = rule.action & SECCOMP_RET_DATA;
     for (const ArgTest& test : rule.tests) {
       Json arg = {{"index", test.index}, {"value", test.value}, {"valueTwo", 0}};
       arg["op"] = test.op == ArgTest::Op::kEqual ? "SCMP_CMP_EQ" : "SCMP_CMP_NE";
@@ -124,7 +127,7 @@ Json SeccompOf(const ContainerSpec& spec) {
     syscalls.push_back(entry);
   }
   return {{"defaultAction", "SCMP_ACT_ERRNO"},
-          {"defaultErrnoRet", profile.default_err},
+          {"defaultErrnoRet", profile.default_action & SECCOMP_RET_DATA},
           {"architectures", {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"}},
           {"syscalls", syscalls}};
 }

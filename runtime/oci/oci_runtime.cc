@@ -135,6 +135,10 @@ Status OciRuntime::Check(const ContainerSpec& spec) const {
     return InvalidField("security_context.namespace_options.pid", "",
                         "only CONTAINER is possible with an external runtime");
   }
+  if (spec.seccomp && !spec.seccomp->source.empty()) {
+    return InvalidField("security_context.seccomp", "Localhost",
+                        "not possible with an external runtime");
+  }
   if (!spec.id_map.empty()) {
     return InvalidField("security_context.namespace_options.userns_options", "POD",
                         "not possible with an external runtime");
