@@ -45,6 +45,7 @@ int Keeper::Init(int listener, Held* held, const LaunchFunctions& functions,
   spare_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (epoll_ < 0 || log_epoll_ < 0 || signals_ < 0 || spare_ < 0) return errno;
   if (const int err = pump_.Init(log_epoll_)) return err;
+  LogPump::HideFromForks();
   if (const int err = launchers_.Init(functions, epoll_, Token(Source::kLauncher, 0))) return err;
   if (const int err = Watch(listener_, Token(Source::kListener, 0))) return err;
   if (const int err = Watch(signals_, Token(Source::kSignals, 0))) return err;

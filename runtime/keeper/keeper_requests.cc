@@ -1,6 +1,7 @@
 // One function per message of the daemon.
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,8 @@ void Keeper::OnHello(const Request& request, Fds& fds) {
     adopting_ = fds.count > 0;
     const int fd = fds.count > 0 ? fds.Take() : CreateTable();
     reply.error = fd < 0 ? -fd : MapTable(fd, &table_);
+    // Who may ptrace an exec's process before its execve must not find the table in its memory.
+    if (reply.error == 0) madvise(table_, sizeof(*table_), MADV_DONTFORK);
     if (reply.error == 0) {
       table_fd_ = fd;
     } else if (fd >= 0) {

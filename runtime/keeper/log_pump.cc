@@ -98,10 +98,12 @@ int LogPump::Init(int epoll) {
   epoll_ = epoll;
   attachments_.Init(epoll);
   null_ = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  // Output of other containers: not in the copy of our memory that an exec's process starts with.
+  return null_ >= 0 ? 0 : errno;
+}
+
+void LogPump::HideFromForks() {
   madvise(window_bytes, sizeof(window_bytes), MADV_DONTFORK);
   madvise(line_bytes, sizeof(line_bytes), MADV_DONTFORK);
-  return null_ >= 0 ? 0 : errno;
 }
 
 void LogPump::Start(uint32_t index, Slot& slot, Held& held) {

@@ -19,6 +19,9 @@ class LogPump {
  public:
   // `epoll`: where streams are registered, with Token(slot, stream) as data. Returns 0 or errno.
   int Init(int epoll);
+  // Keeps the buffers, output of any container, out of the copy of our memory that an exec's
+  // process has until its execve. For a process that does not pump in a fork.
+  static void HideFromForks();
   static uint64_t Token(uint32_t slot, uint32_t stream) { return uint64_t{slot} * 2 + stream; }
 
   // A freshly launched or adopted container: finishes what a dead keeper had begun, then watches.

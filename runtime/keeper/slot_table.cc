@@ -49,9 +49,6 @@ int MapTable(int fd, SlotTable** table) {
     munmap(place, sizeof(SlotTable));
     return EPROTO;
   }
-  // Not in the copy of our memory that an exec's process has until its execve: who may ptrace it
-  // there could write to the table. Best effort: the table works without.
-  madvise(place, sizeof(SlotTable), MADV_DONTFORK);
   *table = mapped;
   return 0;
 }
