@@ -149,9 +149,9 @@ StatusOr<bool> SignalAll(const HostState& state, const std::string& path, Killed
 Status SignalFrozen(const HostState& state, const std::string& path, const Deadline& deadline,
                     Killed* killed) {
   bool complete = false;
-  while (!complete && deadline.RemainingMs() > 0) {
+  do {  // once also with no time at all: who only wants the signals sent does not wait
     ASSIGN_OR_RETURN(complete, SignalAll(state, path, killed));
-  }
+  } while (!complete && deadline.RemainingMs() > 0);
   return absl::OkStatus();
 }
 

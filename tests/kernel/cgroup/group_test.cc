@@ -197,6 +197,17 @@ TEST_P(GroupTest, MembersAreSeenKilledAndGone) {
   EXPECT_TRUE(group->Kill(1000).ok()) << "so is one that is gone";
 }
 
+// As a pod's stop does for all its containers, before it waits for the first.
+TEST_P(GroupTest, KillWithoutTimeStillSignals) {
+  const auto group = Make();
+  ASSERT_NE(group, nullptr);
+  const pid_t pid = StartMember(*group, [] { return pause(); });
+  ASSERT_GT(pid, 0);
+  (void)group->Kill(0);  // whether it waited long enough is not the point
+  EXPECT_EQ(ExitStatusOf(pid), 128 + SIGKILL);
+  EXPECT_TRUE(group->Remove().ok());
+}
+
 TEST_P(GroupTest, ForkBombIsKilled) {
   const auto group = Make();
   ASSERT_NE(group, nullptr);
