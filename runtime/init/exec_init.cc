@@ -70,7 +70,7 @@ bool Run(Child& child, const ChildStep (&steps)[kCount]) {
 
 // CLONE_PARENT makes the new process the keeper's child. Its pid is stored before it runs, even if
 // the stub is killed in this very call.
-pid_t EnterPidNamespace(ExecShared* shared) {
+pid_t EnterPidNamespace(StubShared* shared) {
   madvise(shared, sizeof(*shared), MADV_DONTFORK);
   // clone, not clone3: with the filter already loaded, profiles answer clone3 with ENOSYS.
   return static_cast<pid_t>(
@@ -79,7 +79,7 @@ pid_t EnterPidNamespace(ExecShared* shared) {
 
 }  // namespace
 
-void RunExecStub(Child& child, ExecShared* shared) {
+void RunExecStub(Child& child, StubShared* shared) {
   if (!Run(child, kStubSteps)) Tell(child);
   child.report->step = static_cast<int>(Step::kEnter);
   const pid_t pid = EnterPidNamespace(shared);

@@ -1,48 +1,17 @@
 // Exec: launcher -> stub (our pid namespace) -> process in the container (own memory), our child.
-#include <fcntl.h>
-#include <sys/mman.h>
-
 #include "runtime/init/clone_on_stack.h"
 #include "runtime/init/exec_init.h"
 #include "runtime/init/launch_guard.h"
 #include "runtime/init/launch_memory.h"
 #include "runtime/init/outcome.h"
+#include "runtime/init/stub_channel.h"
 
 namespace crisp::init {
 namespace {
 
-constexpr uint64_t kClearSighand = 0x100000000ull;
-
-// Pipe and shared page of one exec.
-struct Channel {
-  int read_end = -1, write_end = -1;
-  ExecShared* shared = nullptr;
-
-  int Open() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
-    read_end = ends[0];
-    write_end = ends[1];
-    void* page = mmap(nullptr, sizeof(ExecShared), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) return errno;
-    shared = static_cast<ExecShared*>(page);
-    return 0;
-  }
-  void CloseWriteEnd() {
-    if (write_end >= 0) close(write_end);
-    write_end = -1;
-  }
-  ~Channel() {
-    CloseWriteEnd();
-    if (read_end >= 0) close(read_end);
-    if (shared != nullptr) munmap(shared, sizeof(ExecShared));
-  }
-};
-
 struct Stub {
   Child* child;
-  ExecShared* shared;
+  StubShared* shared;
 };
 
 void RunStub(void* argument) {
@@ -55,56 +24,22 @@ void RunStub(void* argument) {
 // namespace (kPlanSeen) with a copy.
 long CloneStub(Stub* stub, const LaunchMemory& memory, std::atomic<int>* pidfd) {
   const Child& child = *stub->child;
-  sys::CloneArgs args{};
-  args.flags = CLONE_PIDFD | kClearSighand;
-  args.pidfd = reinterpret_cast<uint64_t>(pidfd);
-  args.exit_signal = SIGCHLD;
+  sys::CloneArgs args = StubCloneArgs(child, pidfd);
   args.stack = reinterpret_cast<uint64_t>(memory.stack());
   args.stack_size = LaunchMemory::kStackSize;
   if (!child.plan.Has(kPlanSeen)) args.flags |= CLONE_VM | CLONE_VFORK;
-  if (child.head().cgroup_v2 != kNoFd) {
-    args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(child.Fd(child.head().cgroup_v2));
-  }
   return CloneOnStack(&args, RunStub, stub);
 }
 
-// True if the stub was killed: the deadline has passed.
-bool WaitForStub(LaunchWatch* watch) {
-  siginfo_t info{};
-  const auto type = static_cast<idtype_t>(P_PIDFD);
-  const auto stub = static_cast<id_t>(watch->Held());
-  sys::Retry([&] { return waitid(type, stub, &info, WEXITED); });
-  return info.si_code == CLD_KILLED;
-}
-
-// A pidfd for `pid` if that is a child of ours. The number alone proves nothing.
-int OpenChild(pid_t pid) {
-  const int pidfd = sys::PidfdOpen(pid);
-  if (pidfd < 0) return -1;
-  siginfo_t info{};
-  const int result = waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info,
-                            WEXITED | WNOHANG | WNOWAIT);
-  if (result == 0) return pidfd;
-  close(pidfd);
-  return -1;
-}
-
-// Until the process in the container runs its program (close-on-exec) or said why not.
-bool ReadReport(int pipe, ExecReport* report) {
-  const ssize_t got = sys::Retry([&] { return read(pipe, report, sizeof(*report)); });
-  report->text[sizeof(report->text) - 1] = '\0';
-  return got == static_cast<ssize_t>(sizeof(*report));
-}
-
-LaunchOutcome Finish(Channel& channel, LaunchWatch* watch) {
+// The pipe ends without a report when the process runs its program (close-on-exec).
+LaunchOutcome Finish(StubChannel& channel, LaunchWatch* watch) {
   const bool killed = WaitForStub(watch);
-  const pid_t pid = *const_cast<volatile pid_t*>(&channel.shared->pid);
+  const pid_t pid = channel.pid();
   const int inside = pid > 0 ? OpenChild(pid) : -1;
   close(watch->Replace(inside));
   if (killed && inside >= 0) sys::PidfdSendSignal(inside, SIGKILL);
 
-  ExecReport report;
+  Report report;
   const bool reported = ReadReport(channel.read_end, &report);
   const int pidfd = watch->Take();
   if (!reported && pidfd >= 0 && !killed) return Running(pid, pidfd);
@@ -124,7 +59,7 @@ LaunchOutcome LaunchExec(const void* plan, size_t size, const int* fds, size_t f
   if (!AllAboveStdio(fds, fd_count)) return Failed(Step::kPlan, EBADF, "a descriptor below 3");
   LaunchMemory memory;
   if (const int err = memory.Map(view)) return Failed(Step::kPlan, err, "memory of the launch");
-  Channel channel;
+  StubChannel channel;
   if (const int err = channel.Open()) return Failed(Step::kPlan, err, "pipe of the launch");
   Report report;
   Child child;

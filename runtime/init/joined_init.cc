@@ -103,7 +103,7 @@ bool Run(Child& child, const ChildStep (&steps)[kCount]) {
 
 // CLONE_PARENT: the keeper's child. clone, not clone3: with the filter already loaded, profiles
 // answer clone3 with ENOSYS. In the stub it ends the process, whatever the result.
-void BecomeContainer(Child& child, JoinedShared* shared, int new_namespaces) {
+void BecomeContainer(Child& child, StubShared* shared, int new_namespaces) {
   madvise(shared, sizeof(*shared), MADV_DONTFORK);
   child.report->step = static_cast<int>(Step::kEnter);
   const auto pid =
@@ -117,7 +117,7 @@ void BecomeContainer(Child& child, JoinedShared* shared, int new_namespaces) {
 
 }  // namespace
 
-void RunJoinedStub(Child& child, JoinedShared* shared) {
+void RunJoinedStub(Child& child, StubShared* shared) {
   const bool seen = child.head().pid != kNoFd || child.plan.Has(kPlanHostPid);
   if (!Run(child, kJoinSteps)) Tell(child);
   if (seen) {
