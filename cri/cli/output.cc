@@ -61,7 +61,9 @@ std::string Size(uint64_t bytes) {
   double value = static_cast<double>(bytes);
   size_t unit = 0;
   for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1000;
-  return absl::StrFormat(unit == 0 ? "%.0f%s" : "%.3g%s", value, kUnits[unit]);
+  // Two calls: clang checks formats only as literals.
+  if (unit == 0) return absl::StrFormat("%.0f%s", value, kUnits[unit]);
+  return absl::StrFormat("%.3g%s", value, kUnits[unit]);
 }
 
 std::string ShortId(absl::string_view id) {

@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto program = CompileProfile(parsed->profile);
   if (!program.ok()) return 0;
   if (program->size() > BPF_MAXINSNS * sizeof(sock_filter)) abort();
-  for (const uint32_t arch : {AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64}) {
+  constexpr uint32_t kArchs[] = {AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64};
+  for (const uint32_t arch : kArchs) {
     for (const uint32_t number : {0u, 1u, 2u, 59u, 470u, 0x40000001u, 0xffffffffu}) {
       if (EvalBpf(*program, Call(arch, number, 3)) == kStuck) abort();
     }
