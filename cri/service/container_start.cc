@@ -86,9 +86,9 @@ Status RuntimeService::StartContainer(const v1::StartContainerRequest& request,
                    parts_.pods->FindContainer(request.container_id()));
   ASSIGN_OR_RETURN(const std::shared_ptr<Pod> pod, parts_.pods->FindPod(container->pod_id));
   call.set_object(container->id);
+  ASSIGN_OR_RETURN(const Handler* handler, parts_.handlers->Find(pod->runtime_handler));
   // Claimed first: a stop of the pod either finds the container starting and waits for it, or is
   // seen by the look at the pod that follows. The other way round it could slip between the two.
-  ASSIGN_OR_RETURN(const Handler* handler, parts_.handlers->Find(pod->runtime_handler));
   RETURN_IF_ERROR(ClaimStart(*container, call.deadline()));
   const auto found = ReadySandbox(*pod);
   if (!found.ok()) return GiveBackStart(*container, found.status());

@@ -33,8 +33,8 @@ class Host : public CgroupHost {
   bool HasController(const std::string& name) const override {
     return state_->ForController(name) != nullptr;
   }
-  StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent, const std::string& name,
-                                           const CgroupLimits& at_start) override;
+  StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent,
+                                           const std::string& name) override;
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override;
@@ -78,8 +78,7 @@ Status Host::MakeDirectories(const std::string& path) {
   return absl::OkStatus();
 }
 
-StatusOr<std::unique_ptr<Cgroup>> Host::Create(const std::string& parent, const std::string& name,
-                                               const CgroupLimits&) {
+StatusOr<std::unique_ptr<Cgroup>> Host::Create(const std::string& parent, const std::string& name) {
   // An empty parent may be removed by another crisp between our two steps: then again.
   constexpr int kAttempts = 8;
   ASSIGN_OR_RETURN(const std::string path, PathOf(parent, name));

@@ -70,7 +70,6 @@ StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const Pod
   ASSIGN_OR_RETURN(keeper::LaunchResult launched,
                    context.keeper->Launch(MakeRequest(prepared, plan, stdio, options)));
   processes.Commit();
-  prepared.cgroup->Joined();
 
   StartedContainer started;
   started.pid = launched.pid;
