@@ -52,6 +52,10 @@ struct ChildStep {
 
 // Runs the list; false: the report says which step failed.
 bool RunSteps(Child& child, const ChildStep* steps, size_t count);
+template <size_t kCount>
+bool RunSteps(Child& child, const ChildStep (&steps)[kCount]) {
+  return RunSteps(child, steps, kCount);
+}
 
 inline int ErrnoIf(long result) { return result < 0 ? errno : 0; }
 
@@ -116,6 +120,9 @@ int SetUser(Child& child);
 int SetCapabilities(Child& child);
 int SetNoNewPrivs(Child& child);
 int LoadSeccomp(Child& child);
+// A stub's two places for it; see exec_init.cc.
+int LoadFilterBeforeEntry(Child& child);
+int LoadFilterAfterEntry(Child& child);
 // SetCapabilities with CAP_SYS_ADMIN kept for LoadSeccomp, where no_new_privs does not allow it.
 int SetCapabilitiesForFilter(Child& child);
 

@@ -86,4 +86,14 @@ int LoadSeccomp(Child& child) {
       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, child.head().seccomp_flags, &program));
 }
 
+int LoadFilterBeforeEntry(Child& child) {
+  if (!child.plan.Has(kPlanFilterBeforeEntry)) return 0;
+  const int err = LoadSeccomp(child);
+  return err != 0 ? err : SetCapabilities(child);
+}
+
+int LoadFilterAfterEntry(Child& child) {
+  return child.plan.Has(kPlanFilterBeforeEntry) ? 0 : LoadSeccomp(child);
+}
+
 }  // namespace crisp::init

@@ -49,7 +49,7 @@ constexpr ChildStep kSteps[] = {
 
 void RunContainerInit(void* argument) {
   Child& child = *static_cast<Child*>(argument);
-  RunSteps(child, kSteps, sizeof(kSteps) / sizeof(kSteps[0]));
+  RunSteps(child, kSteps);
   _exit(127);
 }
 

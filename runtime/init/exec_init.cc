@@ -18,16 +18,6 @@
 namespace crisp::init {
 namespace {
 
-int LoadFilterBeforeEntry(Child& child) {
-  if (!child.plan.Has(kPlanFilterBeforeEntry)) return 0;
-  const int err = LoadSeccomp(child);
-  return err != 0 ? err : SetCapabilities(child);
-}
-
-int LoadFilterAfterEntry(Child& child) {
-  return child.plan.Has(kPlanFilterBeforeEntry) ? 0 : LoadSeccomp(child);
-}
-
 constexpr ChildStep kStubSteps[] = {
     {Step::kOomScore, SetOomScore},  // needs the launcher's procfs
     {Step::kAppArmor, SetAppArmor},
@@ -58,38 +48,13 @@ constexpr ChildStep kInsideSteps[] = {
     {Step::kExecve, Execute},
 };
 
-template <size_t kCount>
-bool Run(Child& child, const ChildStep (&steps)[kCount]) {
-  return RunSteps(child, steps, kCount);
-}
-
-[[noreturn]] void Tell(Child& child) {
-  sys::Retry([&] { return write(child.pipe, child.report, sizeof(*child.report)); });
-  _exit(127);
-}
-
-// CLONE_PARENT makes the new process the keeper's child. Its pid is stored before it runs, even if
-// the stub is killed in this very call.
-pid_t EnterPidNamespace(StubShared* shared) {
-  madvise(shared, sizeof(*shared), MADV_DONTFORK);
-  // clone, not clone3: with the filter already loaded, profiles answer clone3 with ENOSYS.
-  return static_cast<pid_t>(
-      syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID, nullptr, &shared->pid, nullptr, 0));
-}
-
 }  // namespace
 
 void RunExecStub(Child& child, StubShared* shared) {
-  if (!Run(child, kStubSteps)) Tell(child);
-  child.report->step = static_cast<int>(Step::kEnter);
-  const pid_t pid = EnterPidNamespace(shared);
-  if (pid > 0) _exit(0);
-  if (pid < 0) {
-    child.report->err = errno;
-    Tell(child);
-  }
-  Run(child, kInsideSteps);
-  Tell(child);
+  if (!RunSteps(child, kStubSteps)) TellAndExit(child);
+  CloneOutOfStub(child, shared, 0);
+  RunSteps(child, kInsideSteps);
+  TellAndExit(child);
 }
 
 }  // namespace crisp::init

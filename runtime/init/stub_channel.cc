@@ -36,6 +36,25 @@ StubChannel::~StubChannel() {
   if (shared != nullptr) munmap(shared, sizeof(StubShared));
 }
 
+void CloneOutOfStub(Child& child, StubShared* shared, int new_namespaces) {
+  madvise(shared, sizeof(*shared), MADV_DONTFORK);
+  child.report->step = static_cast<int>(Step::kEnter);
+  // clone, not clone3: with the filter already loaded, profiles answer clone3 with ENOSYS. The pid
+  // is stored before the process runs, even if the stub is killed in this very call.
+  const auto pid =
+      static_cast<pid_t>(syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | new_namespaces,
+                                 nullptr, &shared->pid, nullptr, 0));
+  if (pid == 0) return;
+  if (pid > 0) _exit(0);
+  child.report->err = errno;
+  TellAndExit(child);
+}
+
+void TellAndExit(Child& child) {
+  sys::Retry([&] { return write(child.pipe, child.report, sizeof(*child.report)); });
+  _exit(127);
+}
+
 sys::CloneArgs StubCloneArgs(const Child& child, std::atomic<int>* pidfd) {
   sys::CloneArgs args{};
   args.flags = CLONE_PIDFD | kClearSighand;

@@ -28,6 +28,13 @@ struct StubChannel {
   pid_t pid() const { return *const_cast<volatile pid_t*>(&shared->pid); }
 };
 
+// The stub's end: the new process goes on, as the keeper's child (CLONE_PARENT) and with memory of
+// its own; the stub exits. `new_namespaces`: CLONE_NEW*.
+void CloneOutOfStub(Child& child, StubShared* shared, int new_namespaces);
+
+// In stub and process: what went wrong goes to the launcher.
+[[noreturn]] void TellAndExit(Child& child);
+
 // CLONE_PIDFD into `pidfd`, handlers cleared, into the plan's v2 cgroup.
 sys::CloneArgs StubCloneArgs(const Child& child, std::atomic<int>* pidfd);
 

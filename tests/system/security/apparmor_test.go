@@ -100,3 +100,23 @@ func TestAppArmor(t *testing.T) {
 		h.RemoveContainer(id)
 	}
 }
+
+// A first process that is made by a stub, because others are in its pid namespace, is held by its profile like any other.
+func TestAppArmorByStub(t *testing.T) {
+	if !hasAppArmor() {
+		t.Skip("this kernel has no AppArmor: this runs in the VM")
+	}
+	h := host.Start(t, host.Options{})
+	for name, change := range map[string]func(*v1.NamespaceOption){
+		"shared pid":     func(o *v1.NamespaceOption) { o.Pid = v1.NamespaceMode_POD },
+		"the node's pid": func(o *v1.NamespaceOption) { o.Pid = v1.NamespaceMode_NODE },
+	} {
+		pod := h.Pod(func(p *v1.PodSandboxConfig) { change(p.Linux.SecurityContext.NamespaceOptions) })
+		_, out, errText := h.Sh(pod, "cat /proc/self/attr/current", edit(func(s *v1.LinuxContainerSecurityContext) {
+			change(s.NamespaceOptions)
+		}))
+		if out != "crisp-default (enforce)" {
+			t.Errorf("%s: the first process is %q (%s), want crisp-default", name, out, errText)
+		}
+	}
+}
