@@ -68,7 +68,7 @@ Status Host::MakeDirectories(const std::string& path) {
   const std::string name = Below(path, "");
   std::vector<Pending> made;
   for (const Hierarchy& h : state_->hierarchies) {
-    if (mkdirat(h.root.get(), name.c_str(), 0755) != 0) {
+    if (MakeGroupDirectory(h, path) != 0) {
       return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
     }
     made.emplace_back([&h, name] { unlinkat(h.root.get(), name.c_str(), AT_REMOVEDIR); });

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -52,8 +53,7 @@ bool IsOurs(HostState& state, const std::string& path) {
 Status MakeParent(HostState& state, const std::string& path) {
   bool made = false;
   for (const Hierarchy& h : state.hierarchies) {
-    const std::string name = Below(path, "");
-    if (mkdirat(h.root.get(), name.c_str(), 0755) == 0) {
+    if (MakeGroupDirectory(h, path) == 0) {
       made = true;
       if (!h.v2 && h.Has("cpuset")) RETURN_IF_ERROR(FillCpuset(h, path));
     } else if (errno != EEXIST) {
@@ -80,6 +80,16 @@ StatusOr<bool> Enabled(const Hierarchy& v2, const std::string& level,
 }
 
 }  // namespace
+
+int MakeGroupDirectory(const Hierarchy& h, const std::string& path) {
+  const std::string name = Below(path, "");
+  if (mkdirat(h.root.get(), name.c_str(), 0755) != 0) return -1;
+  if (fchmodat(h.root.get(), name.c_str(), 0755, 0) == 0) return 0;
+  const int error = errno;
+  unlinkat(h.root.get(), name.c_str(), AT_REMOVEDIR);
+  errno = error;
+  return -1;
+}
 
 Status FillCpuset(const Hierarchy& cpuset, const std::string& path) {
   const std::string parent = ParentOf(path);

@@ -147,10 +147,11 @@ func TestCgroupLimits(t *testing.T) {
 	}
 }
 
-// Containers that run as another user pass through our state folder.
+// Containers that run as another user pass through our state folder and read their own limits (as a Java VM does).
 func TestNonRoot(t *testing.T) {
 	h := host.Start(t, host.Options{})
-	s, out, errText := h.Sh(h.Pod(), "id -u; cat /etc/hosts >/dev/null && ls / >/dev/null && echo x > /tmp/mine && echo fine", func(c *v1.ContainerConfig) {
+	s, out, errText := h.Sh(h.Pod(), "id -u; cat /etc/hosts >/dev/null && ls / >/dev/null && echo x > /tmp/mine && "+
+		"cd /sys/fs/cgroup && if [ -d memory ]; then cat memory/memory.limit_in_bytes; else cat memory.max; fi >/dev/null && echo fine", func(c *v1.ContainerConfig) {
 		c.Linux.SecurityContext.RunAsUser = &v1.Int64Value{Value: 12345}
 		c.Linux.SecurityContext.Capabilities = &v1.Capability{DropCapabilities: []string{"ALL"}}
 	})

@@ -122,6 +122,22 @@ TEST_P(GroupTest, FailureInOneHierarchyLeavesNothing) {
   EXPECT_TRUE(keeper->Remove().ok());
 }
 
+// The daemon's umask takes all from others, whose view of their own group it is not to close.
+TEST_P(GroupTest, WhoIsInsideMayLookWhateverTheUmask) {
+  const mode_t before = umask(0077);
+  const auto group = Make("c1");
+  umask(before);
+  ASSERT_NE(group, nullptr);
+  for (const Hierarchy& h : hierarchies_) {
+    for (const std::string& path : {group->path(), parent_, ParentOf(parent_)}) {
+      struct stat info;
+      ASSERT_EQ(fstatat(h.root.get(), Below(path, "").c_str(), &info, 0), 0) << h.mount_point;
+      EXPECT_EQ(info.st_mode & 07777, 0755) << h.mount_point << path;
+    }
+  }
+  EXPECT_TRUE(group->Remove().ok());
+}
+
 TEST_P(GroupTest, BadNamesAreRefused) {
   for (const char* bad : {"", "..", "a/b", "a\n"}) {
     EXPECT_EQ(host_->Create(parent_, bad).status().code(), absl::StatusCode::kInvalidArgument);
