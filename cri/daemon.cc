@@ -171,6 +171,8 @@ Status Daemon::Serve() {
   if (stream_backend_ != nullptr) {
     streaming::ServerOptions streams;
     streams.address = config_.streaming.address;
+    streams.tls = {config_.streaming.tls_certificate, config_.streaming.tls_key,
+                   config_.streaming.tls_client_ca};
     streams.drain_ms = static_cast<int>(config_.exec.drain_ms);
     ASSIGN_OR_RETURN(stream_server_,
                      streaming::StreamServer::Start(streams, &urls_, stream_backend_.get()));

@@ -54,6 +54,9 @@ std::string RandomBytes(size_t size) {
 
 StatusOr<StreamUrl> ParseStreamUrl(absl::string_view url) {
   absl::string_view rest = url;
+  if (absl::StartsWith(url, "https://"))
+    return absl::UnimplementedError(
+        absl::StrCat("open stream ", url, ": crisp itself does not speak TLS yet; crictl does"));
   const size_t slash = absl::ConsumePrefix(&rest, "http://") ? rest.find('/') : std::string::npos;
   if (slash == absl::string_view::npos)
     return InvalidField("the runtime's URL", std::string(url), "must be http://HOST:PORT/PATH");

@@ -47,6 +47,8 @@ struct ExecConfig {
 
 struct StreamingConfig {
   std::string address = "127.0.0.1:0";
+  std::string tls_certificate, tls_key;  // both or none
+  std::string tls_client_ca;
   std::string on_disconnect = "hangup";
   int64_t hangup_grace_ms = 2000;
   int64_t attach_wait_ms = 2000;

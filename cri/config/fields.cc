@@ -56,6 +56,16 @@ std::vector<Field> MakeFields() {
       {"streaming.address",
        "Where exec, attach and port-forward are served, to the kubelet or crictl; port 0: any.",
        PLACE(streaming.address), CheckStreamAddress},
+      {"streaming.tls_certificate",
+       "PEM file with the chain, then HTTPS is spoken; read again when it changes. Empty: plain "
+       "HTTP.",
+       PLACE(streaming.tls_certificate), CheckPath},
+      {"streaming.tls_key", "PEM file of its key, without a password; may be the same file.",
+       PLACE(streaming.tls_key), CheckPath},
+      {"streaming.tls_client_ca",
+       "PEM file: only clients with a certificate of these CAs. Empty: any, its token says who it "
+       "is.",
+       PLACE(streaming.tls_client_ca), CheckPath},
       {"streaming.on_disconnect",
        "An exec whose client is gone: hangup (SIGHUP, then SIGKILL), kill or leave.",
        PLACE(streaming.on_disconnect), CheckOnDisconnect},

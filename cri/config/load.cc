@@ -68,6 +68,12 @@ Status Complete(Config* config) {
   if (config->state.empty()) return InvalidField("state", "", "must not be empty");
   if (config->root == config->state)
     return InvalidField("state", config->state, "must not be the root folder");
+  if (config->streaming.tls_certificate.empty() != config->streaming.tls_key.empty())
+    return InvalidField("streaming.tls_key", config->streaming.tls_key,
+                        "streaming.tls_certificate and streaming.tls_key need each other");
+  if (!config->streaming.tls_client_ca.empty() && config->streaming.tls_certificate.empty())
+    return InvalidField("streaming.tls_client_ca", config->streaming.tls_client_ca,
+                        "needs streaming.tls_certificate");
   if (config->socket.empty()) config->socket = config->state + "/crisp.sock";
   if (config->debug_socket.empty()) config->debug_socket = config->state + "/debug.sock";
   if (config->socket == config->debug_socket)

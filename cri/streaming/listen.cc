@@ -46,7 +46,7 @@ StatusOr<Address> ParseAddress(const std::string& text) {
 
 }  // namespace
 
-StatusOr<ListeningSocket> ListenOn(const std::string& text) {
+StatusOr<ListeningSocket> ListenOn(const std::string& text, bool secure) {
   ASSIGN_OR_RETURN(Address address, ParseAddress(text));
   ListeningSocket made;
   made.fd.Reset(
@@ -60,7 +60,7 @@ StatusOr<ListeningSocket> ListenOn(const std::string& text) {
   socklen_t length = address.length();
   getsockname(made.fd.get(), address.where(), &length);
   made.port = ntohs(address.is_v4 ? address.v4.sin_port : address.v6.sin6_port);
-  made.url = absl::StrCat("http://", address.host, ":", made.port);
+  made.url = absl::StrCat(secure ? "https://" : "http://", address.host, ":", made.port);
   return made;
 }
 

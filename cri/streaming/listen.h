@@ -15,6 +15,7 @@ struct ListeningSocket {
 };
 
 // `address`: numeric, with a port: "127.0.0.1:0", "[::1]:10010".
-StatusOr<ListeningSocket> ListenOn(const std::string& address);
+// `secure`: its URLs begin with https.
+StatusOr<ListeningSocket> ListenOn(const std::string& address, bool secure);
 
 }  // namespace crisp::streaming

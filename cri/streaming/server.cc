@@ -14,6 +14,7 @@
 
 #include "cri/streaming/connection.h"
 #include "cri/streaming/listen.h"
+#include "cri/streaming/tls_connection.h"
 #include "runtime/base/log.h"
 
 namespace crisp::streaming {
@@ -50,7 +51,11 @@ class Server final : public StreamServer {
   }
 
   Status Listen() {
-    ASSIGN_OR_RETURN(listener_, ListenOn(context_.options.address));
+    const bool secure = !context_.options.tls.certificate.empty();
+    if (secure) {
+      ASSIGN_OR_RETURN(tls_, TlsServer::Load(context_.options.tls));
+    }
+    ASSIGN_OR_RETURN(listener_, ListenOn(context_.options.address, secure));
     wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!wake_.valid()) return ErrnoStatus(errno, "make eventfd");
     context_.urls->SetBase(listener_.url);
@@ -102,7 +107,10 @@ class Server final : public StreamServer {
   }
 
   void Run(Clients::iterator client) {
-    ServeConnection(client->socket.get(), context_);
+    if (tls_ != nullptr)
+      ServeTlsConnection(client->socket.get(), tls_.get(), context_);
+    else
+      ServeConnection(client->socket.get(), context_);
     shutdown(client->socket.get(), SHUT_RDWR);
     const std::lock_guard lock(mutex_);
     ended_.splice(ended_.end(), running_, client);
@@ -126,6 +134,7 @@ class Server final : public StreamServer {
   }
 
   const ConnectionContext context_;
+  std::unique_ptr<TlsServer> tls_;  // null: plain
   ListeningSocket listener_;
   UniqueFd wake_;
   std::atomic<bool> stopping_ = false;

@@ -9,14 +9,21 @@
 
 namespace crisp::streaming {
 
+struct TlsFiles {
+  std::string certificate;  // PEM, the chain; "": no TLS
+  std::string key;          // PEM, without a password
+  std::string client_ca;    // PEM; "": any client
+};
+
 struct ServerOptions {
   std::string address = "127.0.0.1:0";  // numeric; port 0: any
-  int max_connections = 1024;           // more are closed at once
-  int head_ms = 10'000;                 // from accept to the end of the request's head
-  int setup_ms = 30'000;                // until all streams are there
-  int idle_ms = 4 * 3600 * 1000;        // without a byte in either direction
-  int probe_ms = 5'000;                 // how often a client that is not being read is asked
-  int drain_ms = 100;                   // after an exit, for children that hold the output
+  TlsFiles tls;
+  int max_connections = 1024;     // more are closed at once
+  int head_ms = 10'000;           // from accept to the end of the request's head
+  int setup_ms = 30'000;          // until all streams are there
+  int idle_ms = 4 * 3600 * 1000;  // without a byte in either direction
+  int probe_ms = 5'000;           // how often a client that is not being read is asked
+  int drain_ms = 100;             // after an exit, for children that hold the output
 };
 
 class StreamServer {

@@ -165,6 +165,18 @@ func (h *Host) Terminate(limit time.Duration) int {
 	return code
 }
 
+// WaitDaemonEnd waits for a daemon that ends by itself and returns its exit code.
+func (h *Host) WaitDaemonEnd() int {
+	h.Helper()
+	select {
+	case <-h.daemon.done:
+		return h.daemon.cmd.ProcessState.ExitCode()
+	case <-time.After(60 * time.Second):
+		h.Fatal("the daemon did not end")
+		return 0
+	}
+}
+
 // DaemonPid is the daemon's process id inside the node.
 func (h *Host) DaemonPid() int { return h.daemon.pid() }
 

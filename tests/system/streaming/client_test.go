@@ -23,9 +23,8 @@ import (
 // transports are the ways in which clients of Kubernetes reach a runtime's URL.
 var transports = []string{"spdy", "websocket-v5", "websocket-v4"}
 
-func executor(t testing.TB, transport, address string) remotecommand.Executor {
+func executor(t testing.TB, config *rest.Config, transport, address string) remotecommand.Executor {
 	t.Helper()
-	config := &rest.Config{}
 	var made remotecommand.Executor
 	var err error
 	switch transport {
@@ -108,13 +107,18 @@ type session struct {
 
 type streams struct {
 	stdin, stderr, tty bool
-	out                io.Writer // nil: session.out
+	out                io.Writer    // nil: session.out
+	config             *rest.Config // nil: a plain one
 }
 
 // open starts a session; its end comes by end(), or cancel().
 func open(t testing.TB, transport, address string, want streams) *session {
 	t.Helper()
-	made := executor(t, transport, address)
+	config := want.config
+	if config == nil {
+		config = &rest.Config{}
+	}
+	made := executor(t, config, transport, address)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*host.Limit)
 	s := &session{t: t, out: newBuffer(), err: newBuffer(), cancel: cancel, done: make(chan error, 1)}
 	options := remotecommand.StreamOptions{Tty: want.tty, Stdout: s.out}

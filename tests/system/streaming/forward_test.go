@@ -34,20 +34,20 @@ type forwarder struct {
 	output *buffer
 }
 
-func dialer(t testing.TB, transport, address string) httpstream.Dialer {
+func dialer(t testing.TB, config *rest.Config, transport, address string) httpstream.Dialer {
 	t.Helper()
 	target, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if transport == "websocket" {
-		made, err := portforward.NewSPDYOverWebsocketDialer(target, &rest.Config{})
+		made, err := portforward.NewSPDYOverWebsocketDialer(target, config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return made
 	}
-	round, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+	round, upgrader, err := spdy.RoundTripperFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +55,11 @@ func dialer(t testing.TB, transport, address string) httpstream.Dialer {
 }
 
 func forward(h *host.Host, transport string, pod *host.Pod, ports ...int) *forwarder {
+	h.Helper()
+	return forwardAs(h, &rest.Config{}, transport, pod, ports...)
+}
+
+func forwardAs(h *host.Host, config *rest.Config, transport string, pod *host.Pod, ports ...int) *forwarder {
 	h.Helper()
 	reply, err := h.Raw.PortForward(context.Background(), &v1.PortForwardRequest{PodSandboxId: pod.ID})
 	if err != nil {
@@ -66,7 +71,7 @@ func forward(h *host.Host, transport string, pod *host.Pod, ports ...int) *forwa
 		pairs = append(pairs, fmt.Sprintf("0:%d", port))
 	}
 	ready := make(chan struct{})
-	made, err := portforward.NewOnAddresses(dialer(h, transport, reply.Url), []string{"127.0.0.1"}, pairs, f.stop, ready, f.output, f.output)
+	made, err := portforward.NewOnAddresses(dialer(h, config, transport, reply.Url), []string{"127.0.0.1"}, pairs, f.stop, ready, f.output, f.output)
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -170,6 +170,9 @@ TEST_F(ConfigTest, ValuesThatDependOnEachOtherAreChecked) {
   EXPECT_THAT(ErrorOf("root = \"\""), HasSubstr("root"));
   EXPECT_THAT(ErrorOf("root = \"/x\"\nstate = \"/x\""), HasSubstr("state"));
   EXPECT_THAT(ErrorOf("state = \"/" + std::string(100, 'a') + "\""), HasSubstr("107"));
+  EXPECT_THAT(ErrorOf("[streaming]\ntls_certificate = \"/c\""), HasSubstr("tls_key"));
+  EXPECT_THAT(ErrorOf("[streaming]\ntls_key = \"/k\""), HasSubstr("tls_certificate"));
+  EXPECT_THAT(ErrorOf("[streaming]\ntls_client_ca = \"/a\""), HasSubstr("tls_client_ca"));
   EXPECT_THAT(ErrorOf("socket = \"/a\"\ndebug_socket = \"/a\""), HasSubstr("debug_socket"));
 }
 
