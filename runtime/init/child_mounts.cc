@@ -9,6 +9,12 @@
 namespace crisp::init {
 namespace {
 
+bool IsRoot(const Child& child, int fd) {
+  struct stat root, info;
+  return fstat(child.root, &root) != 0 || fstat(fd, &info) != 0 ||
+         (root.st_dev == info.st_dev && root.st_ino == info.st_ino);
+}
+
 int AttachOne(Child& child, const PlanMount& mount) {
   const char* path = child.plan.Text(mount.target);
   child.Note(path);
@@ -19,6 +25,11 @@ int AttachOne(Child& child, const PlanMount& mount) {
   // S2: masks and LSM labels must hit the real procfs; only a request that says so comes there.
   if (!kernel_tree && IsKernelFilesystem(target)) {
     child.Note(path, "lies in procfs or sysfs");
+    return EPERM;
+  }
+  // A link to "/" (S1): there the mount would lie on the old root, and vanish with it.
+  if (IsRoot(child, target)) {
+    child.Note(path, "is the container's root");
     return EPERM;
   }
   return ErrnoIf(sys::AttachMount(child.Fd(mount.mount), target));

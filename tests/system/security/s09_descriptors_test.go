@@ -1,6 +1,7 @@
 package security
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -13,7 +14,11 @@ import (
 func TestS09WorkingDirectories(t *testing.T) {
 	h := host.Start(t, host.Options{})
 	pod := h.Pod()
-	for _, dir := range []string{"/proc/self/fd/3", "/proc/self/fd/7", "/proc/1/fd/5", "/proc/self/cwd/../..", "/etc/passwd", "/proc/self/root"} {
+	dirs := []string{"/proc/1/fd/5", "/proc/self/cwd/../..", "/etc/passwd", "/proc/self/root"}
+	for fd := 3; fd < 40; fd++ {
+		dirs = append(dirs, fmt.Sprintf("/proc/self/fd/%d", fd))
+	}
+	for _, dir := range dirs {
 		id, err := h.TryCreate(pod, h.ContainerConfig([]string{"sh", "-c", "pwd; ls /; cat /etc/hostname"}, func(c *v1.ContainerConfig) { c.WorkingDir = dir }))
 		if err == nil {
 			err = h.TryStart(id)

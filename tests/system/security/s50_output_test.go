@@ -3,6 +3,7 @@ package security
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,8 +95,11 @@ func TestS58MemoryBombs(t *testing.T) {
 		t.Error("the daemon is not what it was")
 	}
 	for _, pid := range append(keepers, daemon) {
-		if cgroups := hostFile("/proc/" + itoa(pid) + "/cgroup"); strings.Contains(cgroups, pod.ID) || strings.Contains(cgroups, pod.Config.Metadata.Name) {
-			t.Errorf("process %d of crisp is in a pod's cgroup: %s", pid, cgroups)
+		threads, _ := filepath.Glob("/proc/" + itoa(pid) + "/task/*/cgroup")
+		for _, thread := range threads {
+			if cgroups := hostFile(thread); strings.Contains(cgroups, pod.ID) || strings.Contains(cgroups, pod.Config.Metadata.Name) {
+				t.Errorf("%s of crisp is in a pod's cgroup: %s", thread, cgroups)
+			}
 		}
 	}
 }
