@@ -2,6 +2,9 @@ package security
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 
@@ -77,9 +80,13 @@ func TestS28HomeWithNewline(t *testing.T) {
 	}
 }
 
-// CVE-2023-6476, CVE-2026-53488: what annotations and image labels say to other runtimes means nothing.
+// CVE-2023-6476, CVE-2026-53488: what annotations and image labels say to other runtimes means nothing. A pod's user writes the pod's
+// annotations and the image's labels, the kubelet alone a container's: "cdi.k8s.io/*" is heeded there, where it puts what a device
+// plugin told it, and nowhere else.
 func TestS27ForeignAnnotations(t *testing.T) {
-	h := host.Start(t, host.Options{})
+	folder := t.TempDir()
+	os.WriteFile(folder+"/vendor.json", []byte(`{"cdiVersion": "0.6.0", "kind": "vendor.com/gpu", "devices": [{"name": "0", "containerEdits": {"env": ["GPU=given"]}}]}`), 0o644)
+	h := host.Start(t, host.Options{Config: fmt.Sprintf("cdi_dirs = [%q]\n", folder)})
 	foreign := map[string]string{
 		"org.systemd.property.MemoryMax": "'1'", "io.kubernetes.cri-o.userns-mode": "auto", "io.kubernetes.cri-o.Devices": "/dev/kmsg",
 		"io.kubernetes.cri-o.UnifiedCgroup.app": "memory.max=1", "cpu-load-balancing.crio.io": "disable", "io.containerd.runc.v2.group": "x",
@@ -87,12 +94,19 @@ func TestS27ForeignAnnotations(t *testing.T) {
 		"io.podman.annotations.seccomp": "unconfined", "seccomp.security.alpha.kubernetes.io/pod": "unconfined",
 		"container.apparmor.security.beta.kubernetes.io/x": "unconfined", "io.kubernetes.cri.rdt-class": "x", "blockio.resources.beta.kubernetes.io/pod": "x",
 	}
-	show := "grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp.*|Cpus_allowed):' /proc/self/status; ls -lR /dev | grep -v '^total' | tr -s ' ' | cut -d' ' -f1,3-6,10-; cut -d' ' -f5-6,9 /proc/self/mountinfo; ulimit -a; cat /proc/self/oom_score_adj; find /sys/fs/cgroup -name '*limit_in_bytes' -maxdepth 2 -exec cat {} ';'"
-	image := registry.Build(registry.Config{Cmd: []string{"sh"}, Labels: foreign}, registry.BusyboxLayer())
+	withCdi := maps.Clone(foreign)
+	withCdi["cdi.k8s.io/vendor"] = "vendor.com/gpu=0"
+	show := "echo GPU is $GPU; grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp.*|Cpus_allowed):' /proc/self/status; ls -lR /dev | grep -v '^total' | tr -s ' ' | cut -d' ' -f1,3-6,10-; cut -d' ' -f5-6,9 /proc/self/mountinfo; ulimit -a; cat /proc/self/oom_score_adj; find /sys/fs/cgroup -name '*limit_in_bytes' -maxdepth 2 -exec cat {} ';'"
+	image := registry.Build(registry.Config{Cmd: []string{"sh"}, Labels: withCdi}, registry.BusyboxLayer())
 	load(h, image)
 	_, plain, _ := h.Sh(h.Pod(), show)
-	_, odd, _ := h.Sh(h.Pod(func(c *v1.PodSandboxConfig) { c.Annotations = foreign }), show, imageOf(image), func(c *v1.ContainerConfig) { c.Annotations = foreign })
+	annotated := h.Pod(func(c *v1.PodSandboxConfig) { c.Annotations = withCdi })
+	_, odd, _ := h.Sh(annotated, show, imageOf(image), func(c *v1.ContainerConfig) { c.Annotations = foreign })
 	if plain != odd || len(plain) < 500 {
 		t.Errorf("without:\n%s\nwith:\n%s", plain, odd)
+	}
+	_, given, _ := h.Sh(annotated, "echo GPU is $GPU", func(c *v1.ContainerConfig) { c.Annotations = withCdi })
+	if given != "GPU is given" || !strings.Contains(odd, "GPU is\n") {
+		t.Errorf("by the kubelet's annotation: %q, by the others:\n%s", given, odd)
 	}
 }
