@@ -91,17 +91,18 @@ StatusOr<Request> Client::RequestFor(RequestType type, const std::string& id) {
   return request;
 }
 
-StatusOr<LaunchResult> Client::RunLaunch(Request request, const std::vector<int>& fds,
-                                         int deadline_ms) {
+StatusOr<LaunchResult> Client::RunLaunch(Request request, const std::string& container,
+                                         const std::vector<int>& fds, int deadline_ms) {
   const std::string id = request.id;
   const Deadline deadline = Clock::now() + std::chrono::milliseconds(deadline_ms);
-  Status failed = EnterGate(deadline);
+  const StatusOr<LaunchGate::Ticket> entered = gate_.Enter(container, deadline);
+  Status failed = entered.status();
   if (failed.ok()) {
     Call call;
     call.launches = id;
     request.deadline_ms = std::max(1, MillisUntil(deadline));
     auto packet = Ask(request, fds, deadline + kAnswerGrace, call);
-    LeaveGate();
+    gate_.Leave(*entered);
     if (packet.ok() && packet->reply.error == 0 && packet->fds.size() == 1)
       return LaunchResult{packet->reply.pid, std::move(packet->fds[0]), packet->reply.time_nanos};
     failed = packet.ok() ? LaunchError(packet->reply) : Annotate(packet.status(), "launch");
@@ -109,21 +110,6 @@ StatusOr<LaunchResult> Client::RunLaunch(Request request, const std::vector<int>
   std::lock_guard lock(mu_);
   holdings_.Remove(id);
   return failed;
-}
-
-// More launches than launchers only wait in another place; here the wait has a deadline.
-Status Client::EnterGate(Deadline deadline) {
-  std::unique_lock lock(mu_);
-  if (!gate_changed_.wait_until(lock, deadline, [&] { return launching_ < launchers_; }))
-    return absl::DeadlineExceededError("launch: no launcher was free before the deadline");
-  ++launching_;
-  return absl::OkStatus();
-}
-
-void Client::LeaveGate() {
-  std::lock_guard lock(mu_);
-  --launching_;
-  gate_changed_.notify_one();
 }
 
 void Client::SendDrop(const std::shared_ptr<Connection>& connection, uint32_t slot,

@@ -16,6 +16,7 @@
 
 #include "runtime/keeper/client.h"
 #include "runtime/keeper/client_connection.h"
+#include "runtime/keeper/client_gate.h"
 #include "runtime/keeper/client_holdings.h"
 #include "runtime/keeper/slot_table.h"
 
@@ -66,13 +67,11 @@ class Client final : public KeeperClient {
                                 Deadline deadline);
   Status AskPlain(const Request& request, const std::vector<int>& fds, Deadline deadline,
                   const std::string& what);
-  StatusOr<LaunchResult> RunLaunch(Request request, const std::vector<int>& fds, int deadline_ms);
+  StatusOr<LaunchResult> RunLaunch(Request request, const std::string& container,
+                                   const std::vector<int>& fds, int deadline_ms);
   void SendDrop(const std::shared_ptr<Connection>& connection, uint32_t slot,
                 const std::string& id);
   StatusOr<Request> RequestFor(RequestType type, const std::string& id);
-  // Waits until one of the keeper's launchers is ours.
-  Status EnterGate(Deadline deadline);
-  void LeaveGate();
 
   // client_takeover.cc
   Status Import(const Connection& connection);
@@ -97,8 +96,10 @@ class Client final : public KeeperClient {
   UniqueFd wake_;  // eventfd: the destructor's call to the receiver
   std::thread receiver_;
 
+  LaunchGate gate_;
+
   mutable std::mutex mu_;
-  std::condition_variable connected_changed_, gate_changed_, rotation_changed_;
+  std::condition_variable connected_changed_, rotation_changed_;
   std::shared_ptr<Connection> connection_;  // null while there is no keeper
   bool closing_ = false;
   UniqueFd table_fd_;
@@ -106,7 +107,6 @@ class Client final : public KeeperClient {
   Holdings holdings_;
   std::map<uint32_t, Call*> calls_;
   uint32_t next_sequence_ = 1;
-  uint32_t launchers_ = 1, launching_ = 0;
   pid_t keeper_pid_ = -1;
 };
 

@@ -177,7 +177,7 @@ bool Client::TakeOver() {
     std::lock_guard lock(mu_);
     connection_ = greeting->connection;
     keeper_pid_ = connection_->pid();
-    launchers_ = greeting->launchers;
+    gate_.SetCapacity(greeting->launchers);
     connected_changed_.notify_all();
   }
   DropUnknown(greeting->connection);

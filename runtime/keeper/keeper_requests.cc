@@ -64,7 +64,7 @@ void Keeper::OnHello(const Request& request, Fds& fds) {
   greeted_ = true;
   reply.fresh_table = adopting_ ? 1 : 0;
   reply.pid = getpid();
-  reply.launchers = LauncherPool::kWanted;
+  reply.launchers = LauncherPool::kAtOnce;
   Send(reply, &table_fd_, 1);
 }
 

@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kStackSize = 256 << 10;
 constexpr int64_t kKillGraceNanos = 1000000000;
 constexpr int64_t kKillRetryNanos = 20000000;
-constexpr int kStartMs = 100;
+constexpr int kStartMs = 1000;
 constexpr int kPlanSeals = F_SEAL_SHRINK | F_SEAL_WRITE;
 
 // In the zeroed part of the image: a page of it exists only once it is touched.
@@ -157,17 +157,25 @@ void LauncherPool::RunJob(Launcher& launcher, Kind kind, int* fds, size_t fd_cou
 }
 
 int LauncherPool::Give(const LaunchJob& job, const int* fds, size_t fd_count) {
-  for (Launcher& launcher : launchers_) {
-    if (launcher.state != State::kIdle) continue;
-    launcher.watch.pidfd.store(-1);
-    const int err =
-        sys::SendPacket(launcher.socket, &job.kind, sizeof(job.kind), fds, fd_count, MSG_DONTWAIT);
-    if (err != 0) return err;
-    launcher.job = job;
-    launcher.state = State::kBusy;
-    return 0;
+  Launcher* launcher = Idle();
+  if (launcher == nullptr) {
+    StartOneMore();
+    launcher = Idle();
   }
-  return EAGAIN;
+  if (launcher == nullptr) return EAGAIN;
+  launcher->watch.pidfd.store(-1);
+  const int err =
+      sys::SendPacket(launcher->socket, &job.kind, sizeof(job.kind), fds, fd_count, MSG_DONTWAIT);
+  if (err != 0) return err;
+  launcher->job = job;
+  launcher->state = State::kBusy;
+  return 0;
+}
+
+LauncherPool::Launcher* LauncherPool::Idle() {
+  for (Launcher& launcher : launchers_)
+    if (launcher.state == State::kIdle) return &launcher;
+  return nullptr;
 }
 
 bool LauncherPool::Take(uint32_t index, Outcome* outcome) {
@@ -207,7 +215,7 @@ bool LauncherPool::Expire(int64_t now, LaunchJob* stuck) {
     if (now < launcher.write_off) continue;
     launcher.state = State::kWrittenOff;
     *stuck = launcher.job;
-    Replace();
+    StartOneMore();
     return true;
   }
   return false;
@@ -227,10 +235,10 @@ bool LauncherPool::Kill(Launcher& launcher) {
   return sys::PidfdSendSignal(child.get(), SIGKILL) == 0;
 }
 
-void LauncherPool::Replace() {
+void LauncherPool::StartOneMore() {
   for (uint32_t i = 0; i < kMax; ++i) {
     if (launchers_[i].state != State::kUnused || launchers_[i].tid.load() != 0) continue;
-    // The next launch may come with the answer that made this necessary: wait a moment for it.
+    // A launch may wait for it, or come with the answer that made this necessary: a moment.
     pollfd greeting{-1, POLLIN, 0};
     if (StartThread(i) == 0) greeting.fd = launchers_[i].socket;
     Outcome none;

@@ -48,10 +48,14 @@ class LauncherPool {
  public:
   static constexpr uint32_t kWanted = 4;
   static constexpr uint32_t kMax = 16;
+  // Launches at once: more than there are launchers only while some hang (client_gate.h). The rest
+  // is for those that are written off.
+  static constexpr uint32_t kAtOnce = 12;
 
   // Starts the first threads and waits until each is in its namespace. Returns 0 or errno.
   int Init(const LaunchFunctions& functions, int epoll, uint64_t first_token);
-  // Hands the job to an idle launcher; `fds` (plan first) are only borrowed. EAGAIN: none is idle.
+  // Hands the job to an idle launcher, or to a new one; `fds` (plan first) are only borrowed.
+  // EAGAIN: there are as many as there may be.
   int Give(const LaunchJob& job, const int* fds, size_t fd_count);
 
   // What came back from launcher `index`; false: nothing to report.
@@ -87,7 +91,8 @@ class LauncherPool {
   static void RunJob(Launcher& launcher, Kind kind, int* fds, size_t fd_count);
   static void Ready(Launcher& launcher);
   static bool Kill(Launcher& launcher);
-  void Replace();
+  Launcher* Idle();
+  void StartOneMore();
 
   Launcher launchers_[kMax] = {};
   int epoll_ = -1;

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -85,6 +86,33 @@ TEST_F(KeeperTest, StuckLaunchersAreReplaced) {
   EXPECT_TRUE(Start("after", {"/bin/true"}).ok());
   write_end.Reset();
   EXPECT_EQ(exits_.Wait("after"), 0);
+}
+
+// Of different containers and of one: whatever hangs until its deadline delays nobody else.
+TEST_F(KeeperTest, ManyHangingLaunchesDelayNobody) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  ASSERT_TRUE(Start("attacker", {"/bin/sleep", "1000"}).ok());
+  std::atomic<int> under_way = 0;
+  const auto hang = [&](const std::string& id, const std::string& container) {
+    ++under_way;
+    ExecRequest exec;
+    exec.id = id;
+    exec.container_id = container;
+    exec.plan = Plan({"@stuck"});
+    exec.fds = {read_end.get()};
+    EXPECT_FALSE(client_->LaunchExec(exec).ok());
+    --under_way;
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 20; ++i) threads.emplace_back(hang, "of-one" + std::to_string(i), "attacker");
+  for (int i = 0; i < 4; ++i) threads.emplace_back(hang, "of-none" + std::to_string(i), "");
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Start("ok" + std::to_string(i), {"/bin/true"}).ok());
+  EXPECT_EQ(under_way, 24) << "the others waited for the end of those that hang";
+  write_end.Reset();
+  for (std::thread& thread : threads) thread.join();
 }
 
 // The kubelet unmounts volumes long before it removes the container.
