@@ -28,6 +28,7 @@ records::Record RecordOf(const Pod& pod) {
   for (const std::string& ip : pod.ips) out->add_ips(ip);
   out->set_network(pod.network_record);
   out->set_state(static_cast<int>(pod.state));
+  if (pod.selinux_level) out->set_selinux_level(*pod.selinux_level);
   if (pod.updated) {
     pod.overhead.SerializeToString(out->mutable_overhead());
     pod.resources.SerializeToString(out->mutable_resources());

@@ -72,6 +72,7 @@ struct Pod {
   int64_t created_at = 0;
   std::vector<std::string> ips;
   std::string network_record;
+  std::shared_ptr<const std::string> selinux_level;  // its own MCS pair; null: none
 
   mutable std::mutex mu;
   std::condition_variable changed;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cri/pods/mcs_levels.h"
 #include "cri/pods/names.h"
 #include "cri/pods/pod.h"
 #include "runtime/base/status.h"
@@ -28,12 +29,14 @@ class PodStore {
   std::vector<std::shared_ptr<Container>> Containers() const;
 
   NameTable& names() { return names_; }
+  McsLevels& levels() { return levels_; }
 
  private:
   mutable std::shared_mutex mu_;
   std::map<std::string, std::shared_ptr<Pod>> pods_;
   std::map<std::string, std::shared_ptr<Container>> containers_;
   NameTable names_;
+  McsLevels levels_;
 };
 
 }  // namespace crisp::cri

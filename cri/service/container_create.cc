@@ -47,6 +47,7 @@ TranslateInput InputFor(const Pod& pod, const Container& container,
   input.lower_dirs.assign(lower_dirs.begin(), lower_dirs.end());
   input.seccomp_source = container.seccomp_source;
   input.recovered = container.created_at != 0;
+  if (pod.selinux_level) input.selinux_level = *pod.selinux_level;
   input.cgroup_mode = context.cgroups->mode();
   return input;
 }

@@ -3,6 +3,7 @@
 
 #include "cri/service/runtime_service.h"
 #include "runtime/base/json.h"
+#include "runtime/security/selinux.h"
 
 namespace crisp::cri {
 namespace {
@@ -49,7 +50,8 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
   // kubeadm reads config.sandboxImage; critest config.stateDir.
   const Json config = {{"sandboxImage", options_.sandbox_image},
                        {"stateDir", options_.state_dir},
-                       {"rootDir", options_.root_dir}};
+                       {"rootDir", options_.root_dir},
+                       {"selinux", runtime::SelinuxMode()}};
   auto& info = *response->mutable_info();
   info["config"] = config.dump();
   info["cniconfig"] = network.conflist_json.empty() ? "{}" : network.conflist_json;

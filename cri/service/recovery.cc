@@ -54,6 +54,8 @@ void RestorePod(const records::Pod& record, Held& held, const ServiceParts& part
   pod->created_at = record.created_at();
   pod->ips.assign(record.ips().begin(), record.ips().end());
   pod->network_record = record.network();
+  if (!record.selinux_level().empty())
+    pod->selinux_level = parts.pods->levels().Take(record.selinux_level());
   pod->state = static_cast<PodState>(record.state());
   pod->updated = record.has_resources();
   pod->overhead = pod->config.linux().overhead();

@@ -146,6 +146,7 @@ class RuntimeService : public RuntimeHandler {
  private:
   StatusOr<std::shared_ptr<Pod>> MakePod(const v1::RunPodSandboxRequest& request,
                                          const std::string& id, runtime::PodSpec spec,
+                                         std::shared_ptr<const std::string> level,
                                          CallContext& call);
   StatusOr<std::shared_ptr<Container>> MakeContainer(const v1::CreateContainerRequest& request,
                                                      const std::string& id, Pod& pod,

@@ -4,6 +4,7 @@
 #include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
 #include "cri/translate/pod_spec.h"
+#include "cri/translate/selinux.h"
 #include "runtime/base/files.h"
 #include "runtime/base/id.h"
 #include "runtime/base/pending.h"
@@ -62,7 +63,13 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
                                      v1::RunPodSandboxResponse* response, CallContext& call) {
   RETURN_IF_ERROR(parts_.handlers->Find(request.runtime_handler()).status());
   const std::string id = NewId();
-  ASSIGN_OR_RETURN(runtime::PodSpec spec, TranslatePod(request.config(), id, PodDefaults{}));
+  PodDefaults defaults;
+  std::shared_ptr<const std::string> level;
+  if (NeedsSelinuxLevel(request.config())) {
+    ASSIGN_OR_RETURN(level, parts_.pods->levels().Pick());
+    defaults.selinux_level = *level;
+  }
+  ASSIGN_OR_RETURN(runtime::PodSpec spec, TranslatePod(request.config(), id, defaults));
   RETURN_IF_ERROR(CheckUserNamespace(spec, parts_.runtime.features));
   NameClaim claim = parts_.pods->names().Claim(PodName(request.config().metadata()));
   if (!claim.is_maker()) {
@@ -72,7 +79,8 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
   }
   call.set_object(id);
   call.stages().Mark("translate");
-  const StatusOr<std::shared_ptr<Pod>> pod = MakePod(request, id, std::move(spec), call);
+  const StatusOr<std::shared_ptr<Pod>> pod =
+      MakePod(request, id, std::move(spec), std::move(level), call);
   claim.Finish(pod.ok() ? StatusOr<std::string>(id) : pod.status());
   if (!pod.ok())
     return Annotate(pod.status(), "run pod sandbox ", PodName(request.config().metadata()));
@@ -82,6 +90,7 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
 
 StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRequest& request,
                                                        const std::string& id, runtime::PodSpec spec,
+                                                       std::shared_ptr<const std::string> level,
                                                        CallContext& call) {
   auto pod = std::make_shared<Pod>();
   cni::Lease lease;
@@ -120,6 +129,7 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->resources = request.config().linux().resources();
   pod->runtime_handler = request.runtime_handler();
   pod->created_at = RealtimeNanos();
+  pod->selinux_level = std::move(level);
   pod->ips = lease.ips;
   pod->network_record = lease.record;
   pod->sandbox = std::make_shared<const runtime::PodSandbox>(std::move(sandbox));

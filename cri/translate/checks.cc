@@ -60,15 +60,6 @@ Status CheckRange(const std::string& field, int64_t value, int64_t min, int64_t 
   return InvalidField(field, absl::StrCat(value), absl::StrCat("must be ", min, " to ", max));
 }
 
-Status CheckSelinux(const v1::SELinuxOption& options) {
-  for (const std::string* part :
-       {&options.user(), &options.role(), &options.type(), &options.level()}) {
-    if (part->empty()) continue;
-    return InvalidField("security_context.selinux_options", *part, "SELinux is not supported yet");
-  }
-  return absl::OkStatus();
-}
-
 bool IsBelow(const std::string& path, const std::string& top) {
   return path == top || absl::StartsWith(path, top == "/" ? top : top + "/");
 }

@@ -36,10 +36,6 @@ Status CheckMeta(const google::protobuf::Map<std::string, std::string>& labels,
 // min <= value <= max, else INVALID_ARGUMENT.
 Status CheckRange(const std::string& field, int64_t value, int64_t min, int64_t max);
 
-// Options that only an SELinux kernel could honour are refused, for pods (whose label containers
-// inherit) and containers.
-Status CheckSelinux(const v1::SELinuxOption& options);
-
 // Is `path` the directory `top` or below it?
 bool IsBelow(const std::string& path, const std::string& top);
 

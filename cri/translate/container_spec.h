@@ -23,6 +23,7 @@ struct TranslateInput {
   // Of a recovered container: the text of its own seccomp profile, whose file may be gone by now.
   std::string seccomp_source;
   bool recovered = false;  // it was made before: what only has to be there at that time may be gone
+  std::string selinux_level;  // the pod's own, where its request names none
   runtime::CgroupMode cgroup_mode = runtime::CgroupMode::kHybrid;
   const v1::LinuxContainerResources* resources = nullptr;  // in force; null: the config's
 };

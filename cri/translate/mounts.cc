@@ -147,6 +147,7 @@ Status FillMounts(const TranslateInput& input, runtime::ContainerSpec* spec) {
     if (!targets.insert(out.target).second) {
       return InvalidField("mounts.container_path", out.target, "is mounted twice");
     }
+    if (mount.selinux_relabel()) out.relabel = spec->mount_label;
     spec->mounts.push_back(std::move(out));
   }
   SortMounts(&spec->mounts);

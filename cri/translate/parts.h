@@ -9,6 +9,7 @@ Status FillNamespaces(const TranslateInput& input, runtime::ContainerSpec* spec)
 Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec);    // security.cc
 Status FillSeccomp(const TranslateInput& input, runtime::ContainerSpec* spec);     // seccomp.cc
 Status FillAppArmor(const TranslateInput& input, runtime::ContainerSpec* spec);    // apparmor.cc
+Status FillSelinux(const TranslateInput& input, runtime::ContainerSpec* spec);     // selinux.cc
 Status FillUser(const TranslateInput& input, runtime::ContainerSpec* spec);        // user.cc
 Status FillProcess(const TranslateInput& input, runtime::ContainerSpec* spec);     // process.cc
 Status FillMounts(const TranslateInput& input, runtime::ContainerSpec* spec);      // mounts.cc

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cri/translate/checks.h"
+#include "cri/translate/selinux.h"
 #include "cri/translate/user_namespace.h"
 #include "runtime/cgroup/path.h"
 
@@ -40,7 +41,7 @@ Status CheckSandboxContext(const v1::LinuxSandboxSecurityContext& context) {
     return InvalidField("security_context.run_as_group",
                         absl::StrCat(context.run_as_group().value()), "needs run_as_user");
   }
-  return CheckSelinux(context.selinux_options());
+  return absl::OkStatus();
 }
 
 StatusOr<std::string> HostnameOf(const v1::PodSandboxConfig& config, bool host_network) {
@@ -124,6 +125,7 @@ StatusOr<runtime::PodSpec> TranslatePod(const v1::PodSandboxConfig& config, cons
   ASSIGN_OR_RETURN(spec.id_map, IdMapOf(context.namespace_options()));
   spec.shm_bytes = defaults.shm_bytes;
   ASSIGN_OR_RETURN(spec.hostname, HostnameOf(config, spec.host_network));
+  ASSIGN_OR_RETURN(spec.mount_label, PodMountLabel(config, defaults.selinux_level));
   RETURN_IF_ERROR(FillSysctls(config, &spec));
   RETURN_IF_ERROR(FillDns(config, &spec));
   return spec;

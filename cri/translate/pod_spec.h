@@ -12,6 +12,7 @@ namespace crisp::cri {
 
 struct PodDefaults {
   uint64_t shm_bytes = 64 << 20;
+  std::string selinux_level;  // where the request names none
 };
 
 // `hosts` stays empty (it needs the addresses); `resolv_conf` stays empty when there is no

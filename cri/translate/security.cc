@@ -110,7 +110,7 @@ Status FillSecurity(const TranslateInput& input, runtime::ContainerSpec* spec) {
   spec->readonly_rootfs = context.readonly_rootfs();
   RETURN_IF_ERROR(FillSeccomp(input, spec));
   RETURN_IF_ERROR(FillAppArmor(input, spec));
-  RETURN_IF_ERROR(CheckSelinux(context.selinux_options()));
+  RETURN_IF_ERROR(FillSelinux(input, spec));
   if (spec->privileged) return absl::OkStatus();
   const bool defaults = !input.config->linux().has_security_context();
   ASSIGN_OR_RETURN(spec->masked_paths, UnitedPaths("security_context.masked_paths",

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "runtime/base/files.h"
+#include "runtime/security/selinux_relabel.h"
 #include "runtime/sys/mount.h"
 
 namespace crisp::runtime {
@@ -103,6 +104,9 @@ StatusOr<UniqueFd> MakeBind(const BindMount& bind, int user_namespace) {
   ASSIGN_OR_RETURN(UniqueFd tree, CloneHostTree(bind));
   RETURN_IF_ERROR(CheckProc(tree, bind));
   RETURN_IF_ERROR(CheckPropagation(bind));
+  if (!bind.relabel.empty()) {  // before the mount becomes read-only or maps ids
+    RETURN_IF_ERROR(RelabelTree(tree.get(), bind.relabel, bind.host_path));
+  }
   RETURN_IF_ERROR(Annotate(MapIds(tree, user_namespace), "bind ", bind.host_path));
   RETURN_IF_ERROR(Annotate(SetPropagation(tree, bind.propagation), "bind ", bind.host_path));
   RETURN_IF_ERROR(Annotate(SetAttributes(tree, bind), "bind ", bind.host_path));

@@ -29,6 +29,7 @@ struct BindMount {
   // An image instead of a host path: its layers, top first, mounted read-only from `sub_path`.
   std::vector<std::string> image_layers;
   std::string image_sub_path;  // relative, cleaned; "" = the image's root
+  std::string relabel;  // SELinux label for the host path and all below it; "": left as it is
 };
 
 struct DeviceNode {
@@ -68,8 +69,9 @@ struct ContainerSpec {
   std::vector<DeviceRule> device_rules;
   std::vector<Rlimit> rlimits;
   int oom_score_adj = 0;
-  SeccompFilter seccomp;         // null: unconfined
-  std::string apparmor_profile;  // "": none
+  SeccompFilter seccomp;                   // null: unconfined
+  std::string apparmor_profile;            // "": none
+  std::string process_label, mount_label;  // SELinux; "": none
   std::string cgroup_parent;
   CgroupLimits limits;
   std::vector<std::string> lower_dirs;  // absolute, top layer first, at least one

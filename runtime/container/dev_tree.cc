@@ -16,13 +16,16 @@ constexpr char kPrefix[] = "/dev/";
 
 StatusOr<UniqueFd> MakeFs(const char* type,
                           std::initializer_list<std::pair<const char*, const char*>> options,
-                          unsigned attributes) {
+                          unsigned attributes, const std::string& label) {
   const UniqueFd context(sys::Fsopen(type));
   if (!context.valid()) return ErrnoStatus(errno, "open filesystem ", type);
   for (const auto& [key, value] : options) {
     if (sys::FsconfigString(context.get(), key, value) != 0) {
       return ErrnoStatus(errno, "configure ", type, " ", key, "=", value);
     }
+  }
+  if (!label.empty() && sys::FsconfigString(context.get(), "context", label.c_str()) != 0) {
+    return ErrnoStatus(errno, "configure ", type, " context=", label);
   }
   if (sys::FsconfigCreate(context.get()) != 0) return ErrnoStatus(errno, "create ", type);
   UniqueFd mount(sys::Fsmount(context.get(), attributes));
@@ -91,13 +94,14 @@ Status MakeDirectories(int dev, bool console) {
 
 }  // namespace
 
-StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool console) {
+StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool console,
+                               const std::string& label) {
   static const DeviceNode kDefaults[] = {
       {"/dev/null", 'c', 1, 3, 0666, 0, 0},    {"/dev/zero", 'c', 1, 5, 0666, 0, 0},
       {"/dev/full", 'c', 1, 7, 0666, 0, 0},    {"/dev/random", 'c', 1, 8, 0666, 0, 0},
       {"/dev/urandom", 'c', 1, 9, 0666, 0, 0}, {"/dev/tty", 'c', 5, 0, 0666, 0, 0}};
-  ASSIGN_OR_RETURN(UniqueFd dev,
-                   MakeFs("tmpfs", {{"mode", "0755"}, {"size", "65536k"}}, MOUNT_ATTR_NOSUID));
+  ASSIGN_OR_RETURN(UniqueFd dev, MakeFs("tmpfs", {{"mode", "0755"}, {"size", "65536k"}},
+                                        MOUNT_ATTR_NOSUID, label));
   for (const DeviceNode& node : kDefaults) {
     RETURN_IF_ERROR(MakeNode(dev.get(), node.path.substr(sizeof(kPrefix) - 1), node));
   }
@@ -107,10 +111,10 @@ StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool cons
   return dev;
 }
 
-StatusOr<UniqueFd> MakeDevPts(uint32_t gid) {
+StatusOr<UniqueFd> MakeDevPts(uint32_t gid, const std::string& label) {
   const std::string group = std::to_string(gid);
   return MakeFs("devpts", {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", group.c_str()}},
-                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, label);
 }
 
 }  // namespace crisp::runtime

@@ -13,11 +13,12 @@ namespace crisp::runtime {
 
 // tmpfs 0755, 64 MiB: null zero full random urandom tty, `devices`, the usual links and directories
 // to mount on; with `console` also an empty /dev/console. `devices` are named below /dev; others
-// are refused.
-StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool console);
+// are refused. `label`: SELinux label of the whole mount ("": none).
+StatusOr<UniqueFd> MakeDevTree(const std::vector<DeviceNode>& devices, bool console,
+                               const std::string& label = "");
 
 // A new devpts instance: newinstance, ptmxmode=0666, mode=0620, gid=5 (`gid`: what that is to the
 // host).
-StatusOr<UniqueFd> MakeDevPts(uint32_t gid = 5);
+StatusOr<UniqueFd> MakeDevPts(uint32_t gid = 5, const std::string& label = "");
 
 }  // namespace crisp::runtime

@@ -45,8 +45,9 @@ StatusOr<UniqueFd> SubTree(const UniqueFd& tree, const std::string& sub_path, co
 }
 
 StatusOr<UniqueFd> Make(const BindMount& mount, const std::string& empty_dir,
-                        const KernelFeatures& features) {
-  ASSIGN_OR_RETURN(UniqueFd tree, MakeReadonlyOverlay(mount.image_layers, empty_dir, features));
+                        const KernelFeatures& features, const std::string& label) {
+  ASSIGN_OR_RETURN(UniqueFd tree,
+                   MakeReadonlyOverlay(mount.image_layers, empty_dir, features, label));
   if (!mount.image_sub_path.empty()) {
     ASSIGN_OR_RETURN(tree, SubTree(tree, mount.image_sub_path, empty_dir, features));
   }
@@ -60,8 +61,8 @@ StatusOr<UniqueFd> Make(const BindMount& mount, const std::string& empty_dir,
 }  // namespace
 
 StatusOr<UniqueFd> MakeImageVolume(const BindMount& mount, const std::string& empty_dir,
-                                   const KernelFeatures& features) {
-  StatusOr<UniqueFd> made = Make(mount, empty_dir, features);
+                                   const KernelFeatures& features, const std::string& label) {
+  StatusOr<UniqueFd> made = Make(mount, empty_dir, features, label);
   if (made.ok()) return made;
   return AnnotateText(made.status(),
                       absl::StrCat(kImageVolumeError, "mount image on ", mount.target));

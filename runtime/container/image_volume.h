@@ -15,6 +15,6 @@ inline constexpr char kImageVolumeError[] = "ImageVolumeMountFailed: ";
 // noexec, as Kubernetes describes image volumes. Links on the way to the sub path stay inside the
 // image. `empty_dir` stands in as a second layer, without which overlay takes none.
 StatusOr<UniqueFd> MakeImageVolume(const BindMount& mount, const std::string& empty_dir,
-                                   const KernelFeatures& features);
+                                   const KernelFeatures& features, const std::string& label = "");
 
 }  // namespace crisp::runtime

@@ -58,6 +58,7 @@ void FillProcess(const ContainerSpec& spec, const Identity& identity, const Stdi
   head.cwd = plan->Text(spec.cwd.empty() ? "/" : spec.cwd);
   const std::string& profile = spec.apparmor_profile;
   head.apparmor = plan->Text(profile.empty() ? "" : "exec " + profile);
+  head.process_label = plan->Text(spec.process_label);
   head.uid = identity.uid;
   head.gid = identity.gid;
   head.groups = plan->Table(identity.groups);
@@ -208,6 +209,7 @@ void FillRoot(const PreparedContainer& prepared, PlanBuilder* plan) {
   if (spec.privileged) head.flags |= init::kPlanSysWritable;
   if (spec.readonly_rootfs) head.flags |= init::kPlanReadonlyRoot;
   head.root = plan->Fd(prepared.rootfs.get());
+  head.mount_label = plan->Text(spec.mount_label);
   head.masked = plan->Texts(spec.masked_paths);
   head.readonly = plan->Texts(spec.readonly_paths);
 }

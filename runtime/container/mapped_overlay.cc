@@ -54,8 +54,9 @@ Status AttachLayers(const std::vector<UniqueFd>& layers, const std::string& dir)
   return absl::OkStatus();
 }
 
-std::string OptionText(size_t layers, const UniqueFd& upper, const UniqueFd& work) {
-  std::string text = "userxattr,volatile,lowerdir=0";
+std::string OptionText(size_t layers, const UniqueFd& upper, const UniqueFd& work,
+                       const std::string& label) {
+  std::string text = absl::StrCat("userxattr,volatile", ContextOption(label), ",lowerdir=0");
   for (size_t i = 1; i < layers; ++i) absl::StrAppend(&text, ":", i);
   absl::StrAppend(&text, ",upperdir=", PathOf(upper), ",workdir=", PathOf(work));
   return text;
@@ -64,7 +65,7 @@ std::string OptionText(size_t layers, const UniqueFd& upper, const UniqueFd& wor
 // In a thread with a mount namespace of its own, as MakeOverlay does it on such kernels. The layers
 // stand on a tmpfs over `dir`, whose upper and work directory were opened before.
 Status MountInPrivate(const std::vector<UniqueFd>& layers, const std::string& dir,
-                      UniqueFd* result) {
+                      const std::string& label, UniqueFd* result) {
   if (unshare(CLONE_FS | CLONE_NEWNS) != 0) return ErrnoStatus(errno, "make mount namespace");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return ErrnoStatus(errno, "make mounts private");
@@ -74,7 +75,7 @@ Status MountInPrivate(const std::vector<UniqueFd>& layers, const std::string& di
   if (!upper.valid() || !work.valid()) return ErrnoStatus(errno, "open upper directory in ", dir);
   RETURN_IF_ERROR(AttachLayers(layers, dir));
   if (chdir(dir.c_str()) != 0) return ErrnoStatus(errno, "enter ", dir);
-  const std::string options = OptionText(layers.size(), upper, work);
+  const std::string options = OptionText(layers.size(), upper, work, label);
   if (options.size() > kMaxOptions) {
     return absl::ResourceExhaustedError(absl::StrCat("mount overlay: ", layers.size(), " layers"));
   }
@@ -89,16 +90,16 @@ Status MountInPrivate(const std::vector<UniqueFd>& layers, const std::string& di
 
 StatusOr<UniqueFd> MakeMappedOverlay(const std::vector<std::string>& lower_dirs,
                                      const std::string& dir, int user_namespace,
-                                     const KernelFeatures& features) {
+                                     const KernelFeatures& features, const std::string& label) {
   ASSIGN_OR_RETURN(const std::vector<UniqueFd> layers, MapLayers(lower_dirs, user_namespace));
   if (features.clone_detached_mount && features.overlay_lowerdir_plus) {
     std::vector<std::string> paths;
     for (const UniqueFd& layer : layers) paths.push_back(PathOf(layer));
-    return MakeOverlay(paths, dir + "/upper", dir + "/work", features);
+    return MakeOverlay(paths, dir + "/upper", dir + "/work", features, label);
   }
   Status status;
   UniqueFd result;
-  std::thread([&] { status = MountInPrivate(layers, dir, &result); }).join();
+  std::thread([&] { status = MountInPrivate(layers, dir, label, &result); }).join();
   RETURN_IF_ERROR(status);
   return result;
 }

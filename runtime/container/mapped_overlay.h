@@ -15,6 +15,6 @@ namespace crisp::runtime {
 // ids: a setuid program that a container makes is no root's on the host.
 StatusOr<UniqueFd> MakeMappedOverlay(const std::vector<std::string>& lower_dirs,
                                      const std::string& dir, int user_namespace,
-                                     const KernelFeatures& features);
+                                     const KernelFeatures& features, const std::string& label = "");
 
 }  // namespace crisp::runtime

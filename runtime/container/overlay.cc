@@ -39,7 +39,8 @@ Status Configure(int context, const char* key, const std::string& path) {
 }
 
 StatusOr<UniqueFd> MountByFsconfig(const std::vector<std::string>& lower_dirs,
-                                   const std::string& upper_dir, const std::string& work_dir) {
+                                   const std::string& upper_dir, const std::string& work_dir,
+                                   const std::string& label) {
   const UniqueFd context(sys::Fsopen("overlay"));
   if (!context.valid()) return ErrnoStatus(errno, "open overlay");
   for (const std::string& dir : lower_dirs) {
@@ -55,6 +56,9 @@ StatusOr<UniqueFd> MountByFsconfig(const std::vector<std::string>& lower_dirs,
   if (sys::FsconfigString(context.get(), "source", "overlay") != 0 ||
       sys::FsconfigFlag(context.get(), "userxattr") != 0) {
     return ErrnoStatus(errno, "configure overlay");
+  }
+  if (!label.empty() && sys::FsconfigString(context.get(), "context", label.c_str()) != 0) {
+    return ErrnoStatus(errno, "overlay context=", label);
   }
   if (sys::FsconfigCreate(context.get()) != 0) return ErrnoStatus(errno, "create overlay");
   UniqueFd mount(sys::Fsmount(context.get(), 0));
@@ -85,10 +89,12 @@ std::string Escape(const std::string& path) {
 }
 
 std::string OptionText(const std::vector<std::string>& lower_dirs, const std::string& parent,
-                       const std::string& upper_dir, const std::string& work_dir) {
+                       const std::string& upper_dir, const std::string& work_dir,
+                       const std::string& label) {
   std::vector<std::string> names;
   for (const std::string& dir : lower_dirs) names.push_back(Escape(dir.substr(parent.size())));
-  const std::string lower = absl::StrCat("userxattr,lowerdir=", absl::StrJoin(names, ":"));
+  const std::string lower =
+      absl::StrCat("userxattr", ContextOption(label), ",lowerdir=", absl::StrJoin(names, ":"));
   if (upper_dir.empty()) return lower;
   return absl::StrCat(lower, ",upperdir=", Escape(upper_dir), ",workdir=", Escape(work_dir),
                       ",volatile");
@@ -111,9 +117,10 @@ Status MountInPrivate(const std::string& parent, const std::string& target,
 }
 
 StatusOr<UniqueFd> MountByOptions(const std::vector<std::string>& lower_dirs,
-                                  const std::string& upper_dir, const std::string& work_dir) {
+                                  const std::string& upper_dir, const std::string& work_dir,
+                                  const std::string& label) {
   const std::string parent = CommonParent(lower_dirs);
-  const std::string options = OptionText(lower_dirs, parent, upper_dir, work_dir);
+  const std::string options = OptionText(lower_dirs, parent, upper_dir, work_dir, label);
   if (options.size() > kMaxOptions) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "mount overlay: ", lower_dirs.size(), " layers need ", options.size(),
@@ -128,20 +135,26 @@ StatusOr<UniqueFd> MountByOptions(const std::vector<std::string>& lower_dirs,
 
 }  // namespace
 
+std::string ContextOption(const std::string& label) {
+  return label.empty() ? "" : absl::StrCat(",context=\"", label, "\"");
+}
+
 StatusOr<UniqueFd> MakeOverlay(const std::vector<std::string>& lower_dirs,
                                const std::string& upper_dir, const std::string& work_dir,
-                               const KernelFeatures& features) {
+                               const KernelFeatures& features, const std::string& label) {
   if (lower_dirs.empty()) return absl::InvalidArgumentError("mount overlay: no lower directory");
-  if (features.overlay_lowerdir_plus) return MountByFsconfig(lower_dirs, upper_dir, work_dir);
-  return MountByOptions(lower_dirs, upper_dir, work_dir);
+  if (features.overlay_lowerdir_plus) {
+    return MountByFsconfig(lower_dirs, upper_dir, work_dir, label);
+  }
+  return MountByOptions(lower_dirs, upper_dir, work_dir, label);
 }
 
 StatusOr<UniqueFd> MakeReadonlyOverlay(const std::vector<std::string>& lower_dirs,
-                                       const std::string& empty_dir,
-                                       const KernelFeatures& features) {
+                                       const std::string& empty_dir, const KernelFeatures& features,
+                                       const std::string& label) {
   std::vector<std::string> dirs = lower_dirs;
   if (dirs.size() < 2) dirs.push_back(empty_dir);
-  return MakeOverlay(dirs, "", empty_dir, features);
+  return MakeOverlay(dirs, "", empty_dir, features, label);
 }
 
 }  // namespace crisp::runtime

@@ -31,7 +31,7 @@ constexpr const char* kReadonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/pro
 StatusOr<UniqueFd> MakeRoot() {
   const UniqueFd context(sys::Fsopen("tmpfs"));
   if (!context.valid() || sys::FsconfigString(context.get(), "mode", "0555") != 0 ||
-      sys::FsconfigString(context.get(), "nr_inodes", "3") != 0 ||
+      sys::FsconfigString(context.get(), "nr_inodes", "16") != 0 ||
       sys::FsconfigCreate(context.get()) != 0) {
     return ErrnoStatus(errno, "make the root of a pause");
   }

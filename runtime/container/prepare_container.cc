@@ -96,12 +96,13 @@ Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
   const ContainerSpec& spec = prepared->spec;
   const std::string dir = DirOf(spec, context);
   if (spec.id_map.empty()) {
-    ASSIGN_OR_RETURN(prepared->rootfs,
-                     MakeOverlay(spec.lower_dirs, dir + "/upper", dir + "/work", context.features));
+    ASSIGN_OR_RETURN(prepared->rootfs, MakeOverlay(spec.lower_dirs, dir + "/upper", dir + "/work",
+                                                   context.features, spec.mount_label));
   } else {
     ASSIGN_OR_RETURN(prepared->id_map, MakeUserNamespace(spec.id_map));
-    ASSIGN_OR_RETURN(prepared->rootfs, MakeMappedOverlay(spec.lower_dirs, dir,
-                                                         prepared->id_map.get(), context.features));
+    ASSIGN_OR_RETURN(prepared->rootfs,
+                     MakeMappedOverlay(spec.lower_dirs, dir, prepared->id_map.get(),
+                                       context.features, spec.mount_label));
   }
   ASSIGN_OR_RETURN(prepared->identity,
                    ResolveIdentity(prepared->rootfs.get(), prepared->spec.user));
@@ -109,10 +110,12 @@ Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
 }
 
 Status MakeDevices(PreparedContainer* prepared) {
-  ASSIGN_OR_RETURN(prepared->dev, MakeDevTree(prepared->spec.devices, prepared->spec.tty));
+  ASSIGN_OR_RETURN(prepared->dev, MakeDevTree(prepared->spec.devices, prepared->spec.tty,
+                                              prepared->spec.mount_label));
   constexpr uint32_t kTtyGroup = 5;
   const std::vector<IdRange>& gids = prepared->spec.id_map.gids;
-  ASSIGN_OR_RETURN(prepared->pts, MakeDevPts(HostId(gids, kTtyGroup).value_or(kTtyGroup)));
+  ASSIGN_OR_RETURN(prepared->pts, MakeDevPts(HostId(gids, kTtyGroup).value_or(kTtyGroup),
+                                             prepared->spec.mount_label));
   if (!prepared->id_map.valid()) return absl::OkStatus();
   return Annotate(ApplyIdMap(prepared->dev.get(), prepared->id_map.get()), "/dev");
 }
@@ -134,18 +137,18 @@ class MapNamespaces {
   UniqueFd made_;
 };
 
-StatusOr<UniqueFd> MakeVolume(const BindMount& mount, const std::string& dir,
+StatusOr<UniqueFd> MakeVolume(const BindMount& mount, const ContainerSpec& spec,
                               const RuntimeContext& context) {
-  const std::string empty = dir + "/empty";
+  const std::string empty = DirOf(spec, context) + "/empty";
   RETURN_IF_ERROR(MakeDir(empty, /*reuse=*/true));
-  return MakeImageVolume(mount, empty, context.features);
+  return MakeImageVolume(mount, empty, context.features, spec.mount_label);
 }
 
 Status MakeBinds(PreparedContainer* prepared, const RuntimeContext& context) {
   MapNamespaces namespaces;
   for (const BindMount& mount : prepared->spec.mounts) {
     if (!mount.image_layers.empty()) {
-      ASSIGN_OR_RETURN(UniqueFd volume, MakeVolume(mount, DirOf(prepared->spec, context), context));
+      ASSIGN_OR_RETURN(UniqueFd volume, MakeVolume(mount, prepared->spec, context));
       prepared->bind_fds.push_back(std::move(volume));
       continue;
     }

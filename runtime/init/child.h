@@ -70,6 +70,7 @@ int CloseForeignFds(Child& child);
 // child_namespaces.cc
 int SetOomScore(Child& child);
 int SetAppArmor(Child& child);
+int SetSelinux(Child& child);
 int JoinCgroups(Child& child);
 int JoinNamespaces(Child& child);
 int JoinContainer(Child& child);

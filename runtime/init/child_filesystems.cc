@@ -2,6 +2,8 @@
 // depend on a namespace are made here, after it was joined; /dev, /dev/pts and /dev/shm come ready
 // from the daemon.
 #include <fcntl.h>
+#include <string.h>
+#include <sys/xattr.h>
 
 #include "runtime/init/child.h"
 #include "runtime/init/child_target.h"
@@ -24,6 +26,19 @@ int AttachBelowDev(Child& child, int mount, const char* path) {
   const int target = OpenOrMakeTarget(child, path, true);
   if (target < 0) return errno;
   return ErrnoIf(sys::AttachMount(mount, target));
+}
+
+// Not by a mount option: the file system is that of the IPC namespace, and a second mount of it
+// with another label would be refused.
+int LabelRoot(Child& child, int mount) {
+  const char* label = child.plan.Text(child.head().mount_label);
+  if (*label == '\0') return 0;
+  const int root = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) return errno;
+  const int err = ErrnoIf(fsetxattr(root, "security.selinux", label, strlen(label) + 1, 0));
+  close(root);
+  const bool mapped = child.head().user != kNoFd;  // then the kernel keeps labels to itself
+  return err == EOPNOTSUPP || (mapped && err == EPERM) ? 0 : err;
 }
 
 }  // namespace
@@ -65,7 +80,10 @@ int MountSys(Child& child) {
 
 int MountMqueue(Child& child) {
   if (!child.plan.Has(kPlanMqueue)) return 0;
-  return AttachBelowDev(child, MakeMount("mqueue", kInert), "/dev/mqueue");
+  const int mount = MakeMount("mqueue", kInert);
+  if (mount < 0) return errno;
+  if (const int err = LabelRoot(child, mount)) return err;
+  return AttachBelowDev(child, mount, "/dev/mqueue");
 }
 
 int MountShm(Child& child) {

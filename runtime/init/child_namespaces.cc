@@ -51,6 +51,20 @@ int SetAppArmor(Child& child) {
   return file < 0 ? errno : WriteSmall(file, text);
 }
 
+// As AppArmor's: the label of the next execve, and before that of the session's keyring, which
+// would else keep the keeper's.
+int SetSelinux(Child& child) {
+  const char* label = child.plan.Text(child.head().process_label);
+  if (*label == '\0') return 0;
+  child.Note(label);
+  const int exec = OpenOwnProc(child, "self/attr/exec");
+  if (exec < 0) return errno;
+  if (const int err = WriteSmall(exec, label)) return err;
+  const int keys = OpenOwnProc(child, "self/attr/keycreate");
+  if (keys < 0) return errno == ENOENT ? 0 : errno;
+  return WriteSmall(keys, label);
+}
+
 // A task that moves itself pays no RCU grace period, other than a write to cgroup.procs from
 // outside (floor.md 0). The v2 cgroup was entered by the clone.
 int JoinCgroups(Child& child) {

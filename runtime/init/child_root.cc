@@ -22,8 +22,10 @@ int MakeMaskSource(Child& child) {
   if (child.head().masked.count == 0) return 0;
   const int context = sys::Fsopen("tmpfs");
   if (context < 0) return errno;
+  const char* label = child.plan.Text(child.head().mount_label);
   if (sys::FsconfigString(context, "mode", "0555") != 0 ||
-      sys::FsconfigString(context, "nr_inodes", "3") != 0 ||
+      sys::FsconfigString(context, "nr_inodes", "16") != 0 ||  // SELinux labels count, too
+      (*label != '\0' && sys::FsconfigString(context, "context", label) != 0) ||
       sys::FsconfigString(context, "size", "4096") != 0 || sys::FsconfigCreate(context) != 0) {
     return errno;
   }

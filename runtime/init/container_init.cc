@@ -15,6 +15,7 @@ constexpr ChildStep kSteps[] = {
     {Step::kProc, MountProc},
     {Step::kOomScore, SetOomScore},
     {Step::kAppArmor, SetAppArmor},  // before anything foreign is mounted; holds from execve on
+    {Step::kSelinux, SetSelinux},
     {Step::kDev, MountDev},
     {Step::kSys, MountSys},
     {Step::kCgroupFs, MountCgroupFs},

@@ -21,6 +21,7 @@ namespace {
 constexpr ChildStep kStubSteps[] = {
     {Step::kOomScore, SetOomScore},  // needs the launcher's procfs
     {Step::kAppArmor, SetAppArmor},
+    {Step::kSelinux, SetSelinux},
     {Step::kCloseFds, CloseForeignFds},
     {Step::kCgroups, JoinCgroups},
     {Step::kNamespaces, JoinContainer},

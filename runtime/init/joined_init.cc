@@ -27,8 +27,9 @@ int TellReady(Child& child) {
 }
 
 constexpr ChildStep kJoinSteps[] = {
-    {Step::kOomScore, SetOomScore},  // these three need the launcher's procfs
+    {Step::kOomScore, SetOomScore},  // these four need the launcher's procfs
     {Step::kAppArmor, SetAppArmor},
+    {Step::kSelinux, SetSelinux},
     {Step::kSharedProc, FindSharedProc},
     {Step::kCloseFds, CloseForeignFds},
     {Step::kCgroups, JoinCgroups},

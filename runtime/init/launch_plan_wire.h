@@ -80,7 +80,8 @@ struct PlanHeader {
   uint32_t flags;  // PlanFlag
   uint32_t uid, gid;
   int32_t oom_score_adj;
-  uint32_t seccomp_flags, reserved;  // SECCOMP_FILTER_FLAG_*
+  uint32_t seccomp_flags;  // SECCOMP_FILTER_FLAG_*
+  Str mount_label;         // start: SELinux label of what the child mounts itself; "": none
   PlanCaps caps;
 
   FdIndex stdio[3];             // never kNoFd
@@ -94,8 +95,8 @@ struct PlanHeader {
   FdIndex program;              // start: executed instead of the file that args[0] names
 
   Str cwd;
-  Str apparmor;  // "exec NAME" for attr/apparmor/exec; "": nothing to write
-  Str reserved_label;
+  Str apparmor;           // "exec NAME" for attr/apparmor/exec; "": nothing to write
+  Str process_label;      // SELinux, for attr/exec; "": nothing to write
   Str program_path;       // value of PATH for the search of args[0]
   Span args, env;         // of Str
   Span groups;            // of uint32_t, for setgroups

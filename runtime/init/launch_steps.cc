@@ -13,6 +13,7 @@ const char* StepName(int step) {
       "set oom_score_adj",
       "find procfs of the pid namespace",
       "set AppArmor profile",
+      "set SELinux label",
       "join cgroups",
       "join namespaces",
       "make cgroup namespace",

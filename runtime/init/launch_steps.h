@@ -11,6 +11,7 @@ enum class Step : int {
   kOomScore,
   kSharedProc,
   kAppArmor,
+  kSelinux,
   kCgroups,
   kNamespaces,
   kCgroupNamespace,

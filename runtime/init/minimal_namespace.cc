@@ -21,7 +21,7 @@ int MakeTree() {
   if (context < 0) return -1;
   int tree = -1;
   if (sys::FsconfigString(context, "mode", "0555") == 0 &&
-      sys::FsconfigString(context, "nr_inodes", "4") == 0 && sys::FsconfigCreate(context) == 0) {
+      sys::FsconfigString(context, "nr_inodes", "16") == 0 && sys::FsconfigCreate(context) == 0) {
     tree = sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   }
   if (tree >= 0 && mkdirat(tree, "root", 0) == 0 && mkdirat(tree, "mask", 0) == 0) {

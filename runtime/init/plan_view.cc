@@ -115,6 +115,7 @@ const char* OpenPlan(const void* data, size_t size, size_t fd_count, PlanKind ki
   if (!FdsFit(check, kind)) return "plan: descriptors";
   if (!check.Absolute(head->cwd) || !check.Text(head->program_path)) return "plan: paths";
   if (!check.Text(head->apparmor)) return "plan: apparmor";
+  if (!check.Text(head->process_label) || !check.Text(head->mount_label)) return "plan: labels";
   if (!check.Texts(head->args, 65536) || head->args.count == 0) return "plan: args";
   if (!check.Texts(head->env, 65536)) return "plan: env";
   if (!NumbersFit(check)) return "plan: numbers";

@@ -58,6 +58,7 @@ Json ProcessOf(const OciInput& input) {
       {"noNewPrivileges", spec.no_new_privs},
       {"oomScoreAdj", spec.oom_score_adj}};
   if (!spec.apparmor_profile.empty()) process["apparmorProfile"] = spec.apparmor_profile;
+  if (!spec.process_label.empty()) process["selinuxLabel"] = spec.process_label;
   return process;
 }
 
@@ -173,6 +174,7 @@ Json LinuxOf(const OciInput& input) {
       {"namespaces", NamespacesOf(input)}, {"cgroupsPath", input.cgroup},
       {"devices", DevicesOf(spec)},        {"resources", {{"devices", DeviceRulesOf(spec)}}},
       {"maskedPaths", spec.masked_paths},  {"readonlyPaths", spec.readonly_paths}};
+  if (!spec.mount_label.empty()) part["mountLabel"] = spec.mount_label;
   if (input.default_seccomp) part["seccomp"] = SeccompOf(spec);
   return part;
 }

@@ -16,12 +16,13 @@ namespace {
 
 constexpr unsigned kInert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
-StatusOr<UniqueFd> MakeTmpfs(const char* mode, uint64_t bytes) {
+StatusOr<UniqueFd> MakeTmpfs(const char* mode, uint64_t bytes, const std::string& label) {
   const UniqueFd context(sys::Fsopen("tmpfs"));
   if (!context.valid()) return ErrnoStatus(errno, "open tmpfs");
   const std::string size = std::to_string(bytes);
   if (sys::FsconfigString(context.get(), "mode", mode) != 0 ||
       sys::FsconfigString(context.get(), "size", size.c_str()) != 0 ||
+      (!label.empty() && sys::FsconfigString(context.get(), "context", label.c_str()) != 0) ||
       sys::FsconfigCreate(context.get()) != 0) {
     return ErrnoStatus(errno, "make tmpfs of ", size, " bytes");
   }
@@ -38,7 +39,7 @@ Status WriteFile(int dir, const char* name, const std::string& text) {
 }
 
 StatusOr<UniqueFd> MakeFiles(const PodSpec& spec) {
-  ASSIGN_OR_RETURN(UniqueFd files, MakeTmpfs("0755", 64 << 10));
+  ASSIGN_OR_RETURN(UniqueFd files, MakeTmpfs("0755", 64 << 10, spec.mount_label));
   RETURN_IF_ERROR(WriteFile(files.get(), "hosts", spec.hosts));
   RETURN_IF_ERROR(WriteFile(files.get(), "resolv.conf", spec.resolv_conf));
   RETURN_IF_ERROR(WriteFile(files.get(), "hostname", spec.hostname + "\n"));
@@ -111,7 +112,7 @@ StatusOr<PodSandbox> MakePodSandbox(const PodSpec& spec, PodNamespaces given,
   pod.uts = std::move(given.uts);
   RETURN_IF_ERROR(FillNamespaces(spec, &pod));
   if (!spec.host_ipc) {
-    ASSIGN_OR_RETURN(pod.shm, MakeTmpfs("1777", spec.shm_bytes));
+    ASSIGN_OR_RETURN(pod.shm, MakeTmpfs("1777", spec.shm_bytes, spec.mount_label));
   }
   ASSIGN_OR_RETURN(pod.files, MakeFiles(spec));
   if (!features.clone_detached_mount) RETURN_IF_ERROR(AttachMounts(pod, spec.id, state_dir));

@@ -26,6 +26,7 @@ struct PodSpec {
   std::map<std::string, std::string> sysctls;  // dotted names, already validated
   std::string hosts, resolv_conf;              // file contents; hostname's file is hostname + "\n"
   uint64_t shm_bytes = 64 << 20;
+  std::string mount_label;  // SELinux label of both tmpfs; "": none
 };
 
 // Owns fds only: destroying it harms no live pod while the keeper holds dups.

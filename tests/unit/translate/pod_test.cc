@@ -124,7 +124,8 @@ const std::vector<Case>& Refusals() {
        }},
       {"selinux_options",
        [](auto& c) {
-         c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_level("s0");
+         c.mutable_linux()->mutable_security_context()->mutable_selinux_options()->set_level(
+             "s0\n");
        }},
       {"kernel.core_pattern", [](auto& c) { Sysctl(c, "kernel.core_pattern"); }},
       {"vm.swappiness", [](auto& c) { Sysctl(c, "vm.swappiness"); }},

@@ -286,7 +286,7 @@ TEST(Refusals, Security) {
           r.security()->mutable_apparmor()->set_profile_type(v1::SecurityProfile::Localhost);
         }},
        {"selinux_options",
-        [](Request& r) { r.security()->mutable_selinux_options()->set_type("t"); }},
+        [](Request& r) { r.security()->mutable_selinux_options()->set_type("t:s0"); }},
        {"masked_paths", [](Request& r) { r.security()->add_masked_paths("x"); }},
        {"masked_paths", [](Request& r) { r.security()->add_masked_paths("/proc/../x"); }},
        {"readonly_paths", [](Request& r) { r.security()->add_readonly_paths(""); }},
