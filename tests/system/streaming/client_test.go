@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/util/exec"
 	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -36,8 +37,19 @@ func executor(t testing.TB, config *rest.Config, transport, address string) remo
 		made, err = remotecommand.NewSPDYExecutor(config, http.MethodPost, target)
 	case "websocket-v5":
 		made, err = remotecommand.NewWebSocketExecutor(config, http.MethodGet, address)
-	case "websocket-v4":
-		made, err = remotecommand.NewWebSocketExecutorForProtocols(config, http.MethodGet, address, "v4.channel.k8s.io")
+	default: // "spdy-v3": that version alone
+		kind, version, _ := strings.Cut(transport, "-")
+		name := strings.TrimPrefix(version+".channel.k8s.io", "v1.") // which had no number yet
+		if kind == "websocket" {
+			made, err = remotecommand.NewWebSocketExecutorForProtocols(config, http.MethodGet, address, name)
+			break
+		}
+		target, _ := url.Parse(address)
+		round, upgrader, bad := spdy.RoundTripperFor(config)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		made, err = remotecommand.NewSPDYExecutorForProtocols(round, upgrader, http.MethodPost, target, name)
 	}
 	if err != nil {
 		t.Fatal(err)
