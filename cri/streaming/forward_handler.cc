@@ -1,6 +1,7 @@
 #include "cri/streaming/forward_handler.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -17,6 +18,12 @@ namespace {
 
 constexpr int64_t kConnectNanos = 10'000'000'000;
 constexpr size_t kMaxEarly = 64 << 10;
+constexpr size_t kMaxMove = 1 << 20;  // one data frame
+constexpr int kPipeSize = 256 << 10;
+constexpr size_t kBulkBytes = 64 << 10;  // in that time
+constexpr int64_t kBulkNanos = 1'000'000;
+constexpr ssize_t kStillBulk = 16 << 10;
+constexpr int kBulkWater = 128 << 10;
 
 int ConnectLoopback(int fd, int family, uint16_t port) {
   sockaddr_in v4{};
@@ -214,11 +221,12 @@ void ForwardHandler::Watch(std::vector<pollfd>* fds) {
 
 void ForwardHandler::Ready(const pollfd* fds) {
   const size_t count = watched_.size();
+  const int64_t now = MonotonicNanos();
   turn_++;
   for (size_t i = 0; i < count; i++) {
     const size_t at = (i + turn_) % count;
     Pair* pair = watched_[at];
-    if (pair->over || fds[at].revents == 0) continue;
+    if (pair->over || (fds[at].revents == 0 && !pair->bulk)) continue;
     if (pair->connecting) {
       const int error = ErrorOf(pair->fd.get());
       if (error == 0)
@@ -230,11 +238,11 @@ void ForwardHandler::Ready(const pollfd* fds) {
       continue;
     }
     if (pair->full && (fds[at].revents & (POLLOUT | POLLERR | POLLHUP)) != 0) OnWritable(pair);
-    if ((fds[at].events & POLLIN) != 0 && (fds[at].revents & ~POLLOUT) != 0 && !pair->over &&
-        parts_.output->size() < 2 * kPiece)
+    const bool waited = pair->bulk && now >= pair->since + kBulkNanos;
+    if ((fds[at].events & POLLIN) != 0 && ((fds[at].revents & ~POLLOUT) != 0 || waited) &&
+        !pair->over && parts_.output->size() < 2 * kPiece)
       Pump(pair);
   }
-  const int64_t now = MonotonicNanos();
   for (auto& [number, pair] : pairs_) {
     if (pair->over || pair->deadline == 0 || now < pair->deadline) continue;
     if (pair->connecting)
@@ -245,21 +253,81 @@ void ForwardHandler::Ready(const pollfd* fds) {
 }
 
 void ForwardHandler::Pump(Pair* pair) {
+  if (parts_.output->splicing()) return;  // there is one pipe
+  if (pair->bulk && !no_splice_ && parts_.protocol->raw() && Move(pair)) return;
+  Copy(pair);
+}
+
+void ForwardHandler::Copy(Pair* pair) {
   char buffer[kPiece];
   const ssize_t n = recv(pair->fd.get(), buffer, sizeof(buffer), 0);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n < 0) {
+  const int error = n < 0 ? errno : 0;
+  Judge(pair, n);
+  if (n > 0)
+    parts_.protocol->Data(static_cast<uint32_t>(pair->data_id), {buffer, static_cast<size_t>(n)},
+                          parts_.output->buffer());
+  else
+    TargetSaid(pair, error);
+}
+
+// From socket to socket without a copy; false: it cannot be done here.
+bool ForwardHandler::Move(Pair* pair) {
+  if (!pipe_in_.valid()) {
+    int ends[2];
+    no_splice_ = pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0;
+    if (no_splice_) return false;
+    pipe_out_.Reset(ends[0]);
+    pipe_in_.Reset(ends[1]);
+    fcntl(pipe_in_.get(), F_SETPIPE_SZ, kPipeSize);  // a smaller one is slower, no more
+  }
+  const ssize_t n = splice(pair->fd.get(), nullptr, pipe_in_.get(), nullptr, kMaxMove,
+                           SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  no_splice_ = n < 0 && errno == EINVAL;
+  if (no_splice_) return false;
+  const int error = n < 0 ? errno : 0;
+  Judge(pair, n);
+  if (n > 0) {
+    parts_.protocol->DataHead(static_cast<uint32_t>(pair->data_id), static_cast<size_t>(n),
+                              parts_.output->buffer());
+    parts_.output->Splice(pipe_out_.get(), static_cast<size_t>(n));
+  } else {
+    TargetSaid(pair, error);
+  }
+  return true;
+}
+
+// A target that sends in small pieces would wake us for each. One that sends much is left alone
+// until there is a lot, or a millisecond is over.
+void ForwardHandler::Judge(Pair* pair, ssize_t n) {
+  const int64_t now = MonotonicNanos();
+  if (pair->bulk) {
+    SetBulk(pair, n >= kStillBulk);
+  } else {
+    if (now - pair->since > kBulkNanos) pair->recent = 0;
+    if (pair->recent == 0) pair->since = now;
+    pair->recent += n > 0 ? static_cast<size_t>(n) : 0;
+    if (pair->recent >= kBulkBytes) SetBulk(pair, true);
+  }
+  if (pair->bulk) pair->since = now;
+}
+
+void ForwardHandler::SetBulk(Pair* pair, bool bulk) {
+  if (std::exchange(pair->bulk, bulk) == bulk) return;
+  pair->recent = 0;
+  const int least = bulk ? kBulkWater : 1;
+  setsockopt(pair->fd.get(), SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least));
+}
+
+// Nothing: its end, or an error.
+void ForwardHandler::TargetSaid(Pair* pair, int error) {
+  if (error == EAGAIN || error == EINTR) return;
+  if (error != 0) {
     Break(pair);
     return;
   }
-  if (n == 0) {
-    pair->target_ended = true;
-    parts_.protocol->End(static_cast<uint32_t>(pair->data_id), parts_.output->buffer());
-    CloseIfOver(pair);
-    return;
-  }
-  parts_.protocol->Data(static_cast<uint32_t>(pair->data_id), {buffer, static_cast<size_t>(n)},
-                        parts_.output->buffer());
+  pair->target_ended = true;
+  parts_.protocol->End(static_cast<uint32_t>(pair->data_id), parts_.output->buffer());
+  CloseIfOver(pair);
 }
 
 // Over channels a client cannot end its half: the target's end is the end.
@@ -305,8 +373,11 @@ void ForwardHandler::Drop() {
 
 int64_t ForwardHandler::deadline() const {
   int64_t next = INT64_MAX;
-  for (const auto& [number, pair] : pairs_)
-    if (pair->deadline != 0 && !pair->over) next = std::min(next, pair->deadline);
+  for (const auto& [number, pair] : pairs_) {
+    if (pair->over) continue;
+    if (pair->deadline != 0) next = std::min(next, pair->deadline);
+    if (pair->bulk && parts_.output->empty()) next = std::min(next, pair->since + kBulkNanos);
+  }
   return next;
 }
 

@@ -41,6 +41,9 @@ class ForwardHandler final : public Handler {
     bool client_ended = false;  // wants to send nothing more
     bool target_ended = false;
     bool full = false;     // the target takes nothing now
+    bool bulk = false;     // it sends so much that it pays to wait for more, and to move pages
+    size_t recent = 0;     // bytes since `since`
+    int64_t since = 0;     // bulk: when it was last read
     bool over = false;     // to be dropped
     std::string early;     // before the connection stands
     int64_t deadline = 0;  // of the second stream, then of the connection
@@ -56,6 +59,11 @@ class ForwardHandler final : public Handler {
   size_t Write(Pair* pair, absl::string_view bytes);
   void EndTarget(Pair* pair);
   void Pump(Pair* pair);
+  void Copy(Pair* pair);
+  bool Move(Pair* pair);
+  void TargetSaid(Pair* pair, int error);
+  void Judge(Pair* pair, ssize_t n);
+  void SetBulk(Pair* pair, bool bulk);
   void CloseIfOver(Pair* pair);
   void Fail(Pair* pair, absl::string_view why);
   void Break(Pair* pair);
@@ -72,6 +80,10 @@ class ForwardHandler final : public Handler {
   bool to_dial_ = false;
   size_t early_bytes_ = 0;  // of all pairs
   size_t turn_ = 0;         // who is read first: nobody starves the others
+  // Empty but for the one stretch on its way to the client, whatever becomes of the pair it came
+  // from.
+  UniqueFd pipe_out_, pipe_in_;
+  bool no_splice_ = false;
 };
 
 }  // namespace crisp::streaming

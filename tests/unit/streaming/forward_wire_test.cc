@@ -232,6 +232,45 @@ TEST_F(ForwardTest, AStuckTargetBlocksNoOtherWayOut) {
   EXPECT_EQ(client->Frame(), "DATA 3 [alive]");
 }
 
+// Much of it moves by splice, in large frames; what follows a flood waits for nothing more.
+TEST_F(ForwardTest, AFloodArrivesByteForByteAndItsLastBytesAtOnce) {
+  Target target;
+  const auto client = Client(ForwardRequest());
+  client->Send(Pair(1, target.port, "0"));
+  const UniqueFd there = target.Accept();
+  std::string sent;
+  for (uint32_t i = 0; sent.size() < 24'000'000; i++) absl::StrAppend(&sent, i, " ");
+  std::thread sender([&] {
+    for (size_t at = 0; at < sent.size(); at += 4096)  // as many programs write
+      EXPECT_GT(send(there.get(), sent.data() + at, std::min<size_t>(4096, sent.size() - at), 0),
+                0);
+  });
+  std::string got;
+  const auto take = [&](size_t until) {
+    while (got.size() < until) {
+      while (client->received.size() < 8)
+        if (!client->Receive()) return;
+      const auto byte = [&](size_t i) { return static_cast<unsigned char>(client->received[i]); };
+      const size_t size = size_t{byte(5)} << 16 | size_t{byte(6)} << 8 | byte(7);
+      while (client->received.size() < 8 + size)
+        if (!client->Receive()) return;
+      if ((byte(0) & 0x80) == 0) {
+        got += client->received.substr(8, size);
+      }
+      client->received.erase(0, 8 + size);
+    }
+  };
+  take(sent.size());
+  sender.join();
+  EXPECT_TRUE(got == sent) << got.size() << " bytes of " << sent.size();
+  for (const std::string last : {"one", "two"}) {
+    got.clear();
+    ASSERT_EQ(send(there.get(), last.data(), last.size(), 0), 3);
+    take(3);
+    EXPECT_EQ(got, last);
+  }
+}
+
 TEST_F(ForwardTest, Channels) {
   Target target;
   const std::string port = {static_cast<char>(target.port & 0xff),
