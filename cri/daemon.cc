@@ -9,6 +9,7 @@
 #include "runtime/base/files.h"
 #include "runtime/base/log.h"
 #include "runtime/base/stages.h"
+#include "runtime/cgroup/systemd_host.h"
 
 namespace crisp::cri {
 namespace {
@@ -51,6 +52,22 @@ StreamOptions StreamOptionsOf(const Config& config) {
   return options;
 }
 
+std::string KeeperBinary(const Config& config, const std::string& program_dir) {
+  return config.keeper_binary.empty() ? program_dir + "/crisp-keeper" : config.keeper_binary;
+}
+
+StatusOr<std::unique_ptr<runtime::CgroupHost>> OpenCgroups(const Config& config,
+                                                           const KernelFeatures& features,
+                                                           const std::string& program_dir) {
+  ASSIGN_OR_RETURN(std::unique_ptr<runtime::CgroupHost> cgroups,
+                   runtime::CgroupHost::Probe(features));
+  const bool systemd =
+      config.cgroup_driver == "systemd" ||
+      (config.cgroup_driver == "auto" && runtime::SystemdIsPossible(cgroups->mode()));
+  if (!systemd) return cgroups;
+  return runtime::MakeSystemdHost(std::move(cgroups), KeeperBinary(config, program_dir));
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
@@ -58,7 +75,7 @@ StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Config& config,
   std::unique_ptr<Daemon> daemon(new Daemon(config));
   JournalReplay replay;
   RETURN_IF_ERROR(daemon->MakeDirectories());
-  RETURN_IF_ERROR(daemon->OpenKernel());
+  RETURN_IF_ERROR(daemon->OpenKernel(program_dir));
   RETURN_IF_ERROR(daemon->OpenImages(program_dir));
   RETURN_IF_ERROR(daemon->OpenState(program_dir, &replay));
   RETURN_IF_ERROR(daemon->OpenNetwork());
@@ -75,9 +92,9 @@ Status Daemon::MakeDirectories() {
   return absl::OkStatus();
 }
 
-Status Daemon::OpenKernel() {
+Status Daemon::OpenKernel(const std::string& program_dir) {
   ASSIGN_OR_RETURN(features_, ProbeKernelFeatures(config_.debug.kernel_features_off));
-  ASSIGN_OR_RETURN(cgroups_, runtime::CgroupHost::Probe(features_));
+  ASSIGN_OR_RETURN(cgroups_, OpenCgroups(config_, features_, program_dir));
   auto left = runtime::LeftGroups::Start();
   if (left.ok()) {
     left_groups_ = std::move(*left);
@@ -108,8 +125,7 @@ Status Daemon::OpenState(const std::string& program_dir, JournalReplay* replay) 
   ASSIGN_OR_RETURN(journal_, Journal::Open(config_.state, replay));
   if (!replay->torn.empty()) LogWarning("cut a torn journal", {{"why", replay->torn}});
   keeper::KeeperOptions options;
-  options.binary =
-      config_.keeper_binary.empty() ? program_dir + "/crisp-keeper" : config_.keeper_binary;
+  options.binary = KeeperBinary(config_, program_dir);
   options.socket_dir = config_.state + "/keeper";
   options.features = features_;
   ASSIGN_OR_RETURN(keeper_,

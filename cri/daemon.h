@@ -32,7 +32,7 @@ class Daemon {
   explicit Daemon(const Config& config) : config_(config) {}
 
   Status MakeDirectories();
-  Status OpenKernel();
+  Status OpenKernel(const std::string& program_dir);
   Status OpenImages(const std::string& program_dir);
   Status OpenState(const std::string& program_dir, JournalReplay* replay);
   Status OpenNetwork();

@@ -75,8 +75,9 @@ std::string CheckLogLevel(absl::string_view text) {
 }
 
 std::string CheckCgroupDriver(absl::string_view text) {
-  if (text == "systemd") return "the systemd driver is not supported yet";
-  return text == "auto" || text == "cgroupfs" ? "" : "must be auto or cgroupfs";
+  for (const char* driver : {"auto", "cgroupfs", "systemd"})
+    if (text == driver) return "";
+  return "must be auto, cgroupfs or systemd";
 }
 
 std::string CheckHandlerName(absl::string_view text) {

@@ -1,5 +1,7 @@
 // The end of a container: its exit code and reason become state, before anybody can remove the
 // cgroup that tells why.
+#include <csignal>
+
 #include "cri/service/runtime_service.h"
 #include "runtime/base/log.h"
 #include "runtime/base/metrics.h"
@@ -38,6 +40,17 @@ void EndStragglers(Container& container) {
   if (cgroup) (void)cgroup->Kill(kStragglersMs);
 }
 
+// From the cgroup's own counter while it is there. systemd removes a scope with its last process:
+// then a SIGKILL that was not ours, while the pod's counter rose, was the OOM killer's.
+bool OomKilled(const Container& container, const keeper::ExitEvent& event) {
+  if (!container.cgroup) return false;
+  const StatusOr<uint64_t> kills = container.cgroup->OomKills();
+  if (kills.ok()) return *kills > 0;
+  const bool killed = event.wait_status != keeper::kUnknownStatus &&
+                      sys::ExitCodeOf(event.wait_status) == 128 + SIGKILL;
+  return killed && !container.stop_sent && container.cgroup->ParentOomKilled();
+}
+
 }  // namespace
 
 bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
@@ -59,7 +72,7 @@ bool RuntimeService::OnExit(const keeper::ExitEvent& event) {
     parts_.runtime.keeper->AckExit(event.id);
     return true;
   }
-  const bool oom_killed = container.cgroup && container.cgroup->OomKills().value_or(0) > 0;
+  const bool oom_killed = OomKilled(container, event);
   container.finished_at = event.time_nanos;
   container.exit_code = event.wait_status == keeper::kUnknownStatus
                             ? kUnknownExitCode

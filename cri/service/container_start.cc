@@ -146,6 +146,7 @@ Status RuntimeService::Launch(Container& container, const Handler& handler,
                   : runtime::StartContainer(*prepared, sandbox, parts_.runtime, options);
   call.stages().Mark("launch");
   RETURN_IF_ERROR(started.status());
+  prepared->cgroup->Joined();
 
   std::lock_guard<std::mutex> lock(container.mu);
   container.cgroup = std::move(prepared->cgroup);

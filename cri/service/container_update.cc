@@ -49,6 +49,17 @@ runtime::ContainerChange ChangeOf(const ResourceUpdate& update) {
   return change;
 }
 
+StatusOr<runtime::ChangedContainer> Write(const Container& container, const ResourceUpdate& update,
+                                          const runtime::RuntimeContext& context) {
+  // A handle of its own: the container's belongs to its start and its end.
+  const auto cgroup = context.cgroups->Open(container.spec->cgroup_parent, container.id);
+  // Under systemd a created container's scope goes with the daemon that made it; its start makes a
+  // new one, with what is recorded now. For one that runs, the record will find it ended.
+  if (absl::IsNotFound(cgroup.status())) return runtime::ChangedContainer{};
+  RETURN_IF_ERROR(cgroup.status());
+  return runtime::ChangeContainer(**cgroup, ChangeOf(update));
+}
+
 // Under the lock: a container that ended meanwhile keeps what it had.
 Status Record(Container& container, const ResourceUpdate& update, Journal& journal) {
   std::lock_guard<std::mutex> lock(container.mu);
@@ -84,10 +95,7 @@ Status RuntimeService::UpdateContainerResources(const v1::UpdateContainerResourc
   const Pending claim([&] { EndUpdate(*container); });
   ASSIGN_OR_RETURN(const ResourceUpdate update,
                    TranslateUpdate(current, request.linux(), parts_.runtime.cgroups->mode()));
-  // A handle of its own: the container's belongs to its start and its end.
-  ASSIGN_OR_RETURN(const std::unique_ptr<runtime::Cgroup> cgroup,
-                   parts_.runtime.cgroups->Open(container->spec->cgroup_parent, container->id));
-  StatusOr<runtime::ChangedContainer> changed = runtime::ChangeContainer(*cgroup, ChangeOf(update));
+  StatusOr<runtime::ChangedContainer> changed = Write(*container, update, parts_.runtime);
   if (!changed.ok()) return Annotate(changed.status(), "update container ", container->id);
   call.stages().Mark("write");
   RETURN_IF_ERROR(Record(*container, update, *parts_.journal));

@@ -61,7 +61,8 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
 
 Status RuntimeService::RuntimeConfig(const v1::RuntimeConfigRequest&,
                                      v1::RuntimeConfigResponse* response, CallContext&) {
-  response->mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+  response->mutable_linux()->set_cgroup_driver(parts_.runtime.cgroups->systemd() ? v1::SYSTEMD
+                                                                                 : v1::CGROUPFS);
   return absl::OkStatus();
 }
 

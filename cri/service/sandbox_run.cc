@@ -63,6 +63,8 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
                                      v1::RunPodSandboxResponse* response, CallContext& call) {
   RETURN_IF_ERROR(parts_.handlers->Find(request.runtime_handler()).status());
   const std::string id = NewId();
+  RETURN_IF_ERROR(
+      parts_.runtime.cgroups->NormalizeParent(request.config().linux().cgroup_parent()).status());
   PodDefaults defaults;
   std::shared_ptr<const std::string> level;
   if (NeedsSelinuxLevel(request.config())) {

@@ -53,6 +53,8 @@ class Cgroup {
   // The `tasks` files of the v1 hierarchies; none on pure v2. NOT_FOUND where a hierarchy lacks the
   // cgroup: the process would run outside of its limits.
   virtual StatusOr<std::shared_ptr<const TaskFiles>> OpenTasks() const = 0;
+  // Somebody else is a member now: what was there to keep it in being may go.
+  virtual void Joined() {}
   // All-or-nothing: on failure the values written so far are put back. ChangeLimits can still be
   // undone: what it returns puts the old values back unless it is committed.
   virtual Status SetLimits(const CgroupLimits& limits) = 0;
@@ -69,6 +71,9 @@ class Cgroup {
   // The counter of OOM kills in this cgroup (v1 memory.oom_control oom_kill, v2 memory.events
   // oom_kill).
   virtual StatusOr<uint64_t> OomKills() const = 0;
+  // Did it rise in the parent since this object was made? For a group that is gone already: systemd
+  // removes a scope with its last process.
+  virtual bool ParentOomKilled() const { return false; }
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
   // Whether this controller is mounted as v1: then it is there that its files are.
   virtual bool IsV1(const std::string& controller) const = 0;
@@ -88,13 +93,17 @@ class CgroupHost {
   // is used.
   static StatusOr<std::unique_ptr<CgroupHost>> Probe(const KernelFeatures& features);
   virtual CgroupMode mode() const = 0;
+  // Are the groups units of systemd (else plain directories)?
+  virtual bool systemd() const { return false; }
   // "memory" -> true where the controller is usable, in v1 or v2.
   virtual bool HasController(const std::string& name) const = 0;
   // Makes parents as needed (without limits), then the directory `parent`/`name`; EEXIST is an
-  // error naming the path. `parent`: CRI cgroup_parent in cgroupfs syntax
+  // error naming the path. `at_start`: what a service manager has to know from the beginning; the
+  // caller sets them all the same. `parent`: CRI cgroup_parent in cgroupfs syntax
   // ("/kubepods/besteffort/pod1"), "" = "/crisp". Refuses "..".
   virtual StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent,
-                                                   const std::string& name) = 0;
+                                                   const std::string& name,
+                                                   const CgroupLimits& at_start = {}) = 0;
   // An existing one (after a restart of the daemon). NOT_FOUND when it exists in no hierarchy.
   virtual StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                                  const std::string& name) = 0;

@@ -131,8 +131,19 @@ StatusOr<uint64_t> Group::OomKills() const {
   const Hierarchy* h = state_->ForController("memory");
   if (!h) return absl::FailedPreconditionError("count OOM kills: no memory controller");
   const char* file = h->v2 ? "memory.events" : "memory.oom_control";
-  ASSIGN_OR_RETURN(const std::string text, ReadFileAt(h->root.get(), Below(path_, file)));
-  return Counter(text, "oom_kill");
+  // v2 counts what happened below too, v1 only in the group itself (exec's and the container's own
+  // children on a v1 host).
+  std::vector<std::string> directories = {path_};
+  if (!h->v2) {
+    ASSIGN_OR_RETURN(directories, Subtree(*h, path_));
+  }
+  uint64_t kills = 0;
+  for (const std::string& directory : directories) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFileAt(h->root.get(), Below(directory, file)));
+    ASSIGN_OR_RETURN(const uint64_t here, Counter(text, "oom_kill"));
+    kills += here;
+  }
+  return kills;
 }
 
 StatusOr<std::vector<pid_t>> Group::Pids() const {

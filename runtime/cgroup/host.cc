@@ -11,6 +11,7 @@
 #include "runtime/cgroup/group.h"
 #include "runtime/cgroup/parents.h"
 #include "runtime/cgroup/path.h"
+#include "runtime/cgroup/slice.h"
 #include "runtime/cgroup/subtree.h"
 
 namespace crisp::runtime {
@@ -33,8 +34,8 @@ class Host : public CgroupHost {
   bool HasController(const std::string& name) const override {
     return state_->ForController(name) != nullptr;
   }
-  StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent,
-                                           const std::string& name) override;
+  StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent, const std::string& name,
+                                           const CgroupLimits& at_start) override;
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override;
@@ -78,7 +79,8 @@ Status Host::MakeDirectories(const std::string& path) {
   return absl::OkStatus();
 }
 
-StatusOr<std::unique_ptr<Cgroup>> Host::Create(const std::string& parent, const std::string& name) {
+StatusOr<std::unique_ptr<Cgroup>> Host::Create(const std::string& parent, const std::string& name,
+                                               const CgroupLimits&) {
   // An empty parent may be removed by another crisp between our two steps: then again.
   constexpr int kAttempts = 8;
   ASSIGN_OR_RETURN(const std::string path, PathOf(parent, name));
@@ -123,6 +125,8 @@ StatusOr<std::vector<std::string>> Host::ListIds(const std::string& parent) cons
     ASSIGN_OR_RETURN(const std::vector<std::string> paths, Subtree(h, above));
     for (const std::string& path : paths) {
       if (IsId(NameOf(path)) && !IsId(NameOf(ParentOf(path)))) ids.push_back(path);
+      const std::string of_scope = IdOfScope(NameOf(path));
+      if (!of_scope.empty()) ids.push_back(absl::StrCat(ParentOf(path), "/", of_scope));
     }
   }
   std::sort(ids.begin(), ids.end());

@@ -116,6 +116,7 @@ StatusOr<Pause> StartPause(const std::string& pod_id, const std::string& cgroup_
   auto pidfd = Launch(pod_id, *pause.cgroup, id_map, pod, context);
   RETURN_IF_ERROR(Annotate(pidfd.status(), "start the pod's first process"));
   pause.pidfd = std::move(*pidfd);
+  pause.cgroup->Joined();
   undo.Commit();
   return pause;
 }

@@ -81,7 +81,7 @@ Status MakeCgroup(PreparedContainer* prepared, const RuntimeContext& context, bo
     if (old.ok())
       RETURN_IF_ERROR(Annotate((*old)->Remove(), "remove the cgroup of an earlier start"));
   }
-  auto group = context.cgroups->Create(spec.cgroup_parent, spec.id);
+  auto group = context.cgroups->Create(spec.cgroup_parent, spec.id, spec.limits);
   RETURN_IF_ERROR(Annotate(group.status(), "make cgroup"));
   prepared->cgroup = std::move(*group);
   return absl::OkStatus();

@@ -52,7 +52,7 @@ func survive(t *testing.T, kill func(*host.Host)) {
 		}()
 	}
 	rounds := kills
-	if os.Getenv("CRISP_FLAVOUR") == "asan" {
+	if os.Getenv("CRISP_FLAVOUR") == "asan" || os.Getenv("VM_SYSTEMD") != "" { // slow: sanitized, or an emulated machine
 		rounds = 8
 	}
 	for n := range rounds {

@@ -227,8 +227,12 @@ func (h *Host) RemoveAllPods() {
 func (h *Host) scope() leak.Scope {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	root, depth := node.Name(), 2
+	if node.OnHost() {
+		root, depth = topSlice(), 1
+	}
 	return leak.Scope{
-		CgroupRoots: []string{node.Name()}, CgroupDepth: 2, Folders: []string{h.Root, h.State, h.Folder + "/run"},
+		CgroupRoots: []string{root}, CgroupDepth: depth, Folders: []string{h.Root, h.State, h.Folder + "/run"},
 		Ids: append([]string(nil), h.ids...), Pids: append([]int{h.DaemonPid()}, h.KeeperPids()...),
 	}
 }

@@ -42,7 +42,7 @@ func (h *Host) PodConfig(edits ...Sandbox) *v1.PodSandboxConfig {
 		Labels:       map[string]string{"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "default", "io.kubernetes.pod.uid": "uid-" + name},
 		Annotations:  map[string]string{"kubernetes.io/config.source": "api"},
 		Linux: &v1.LinuxPodSandboxConfig{
-			CgroupParent: "/" + node.Name() + "/" + filepath.Base(h.Folder) + "/" + name,
+			CgroupParent: h.podCgroup(name),
 			SecurityContext: &v1.LinuxSandboxSecurityContext{
 				NamespaceOptions: &v1.NamespaceOption{Network: v1.NamespaceMode_POD, Ipc: v1.NamespaceMode_POD, Pid: v1.NamespaceMode_CONTAINER},
 				Seccomp:          &v1.SecurityProfile{ProfileType: v1.SecurityProfile_RuntimeDefault},
@@ -54,6 +54,20 @@ func (h *Host) PodConfig(edits ...Sandbox) *v1.PodSandboxConfig {
 	}
 	return config
 }
+
+// podCgroup is where the kubelet would have its pod: below the node's folder, or the slice that the kubelet computes where
+// the cgroup driver is systemd.
+func (h *Host) podCgroup(name string) string {
+	folder := filepath.Base(h.Folder)
+	if !node.OnHost() {
+		return "/" + node.Name() + "/" + folder + "/" + name
+	}
+	level := func(text string) string { return strings.ReplaceAll(text, "-", "_") }
+	return "/" + topSlice() + "/" + strings.TrimSuffix(topSlice(), ".slice") + "-" + level(folder) + "_" + level(name) + ".slice"
+}
+
+// topSlice holds all slices of the node's pods.
+func topSlice() string { return strings.ReplaceAll(node.Name(), "-", "_") + ".slice" }
 
 // Pod runs a sandbox or ends the test.
 func (h *Host) Pod(edits ...Sandbox) *Pod {

@@ -129,6 +129,9 @@ func (p Picture) processes() {
 		if open < 0 || shut < open || shut+2 >= len(text) {
 			continue
 		}
+		if fields := strings.Fields(text[shut+1:]); fields[1] == "2" { // the kernel's own threads, where they can be seen
+			continue
+		}
 		kind := "process "
 		if text[shut+2] == 'Z' {
 			kind = "zombie "

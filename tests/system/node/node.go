@@ -21,6 +21,7 @@ const (
 	stageVar = "CRISP_NODE_STAGE" // "", "init", "inside"
 	dirVar   = "CRISP_NODE_DIR"   // the node's scratch folder on the real disk (overlayfs needs one)
 	nameVar  = "CRISP_NODE_NAME"  // first component of every cgroup path of the node
+	hostVar  = "CRISP_NODE_HOST"  // set: the machine's own processes and /run, where systemd is pid 1 (in a VM)
 	keepVar  = "CRISP_KEEP"       // set: the scratch folder is left for a look
 )
 
@@ -63,6 +64,9 @@ func outerStage() int {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 		Pdeathsig:  unix.SIGKILL,
 	}
+	if OnHost() {
+		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWPID
+	}
 	code := run(cmd)
 	removeCgroups(name)
 	if os.Getenv(keepVar) == "" {
@@ -100,6 +104,9 @@ func initStage() int {
 	}
 }
 
+// OnHost: on this machine's own systemd, so that containers are its scopes (tests/vm/run --systemd).
+func OnHost() bool { return os.Getenv(hostVar) != "" }
+
 func layOut() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
@@ -107,11 +114,15 @@ func layOut() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("make / shared: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if OnHost() { // systemd must know our processes by their numbers, and be found in /run
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return err
+		}
+	} else if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	for _, dir := range []string{"/run", "/etc/cni", "/var/lib/cni", "/var/lib/crisp", "/etc/crisp"} {
-		if _, err := os.Stat(dir); err != nil {
+		if _, err := os.Stat(dir); err != nil || (dir == "/run" && OnHost()) {
 			continue
 		}
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID, "mode=755"); err != nil {
