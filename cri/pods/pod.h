@@ -4,6 +4,7 @@
 // (tmpfs, 1 us) are the exception that keeps records in order.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -39,6 +40,9 @@ struct Container {
   std::string seccomp_source;                 // text of the user's own profile, "" = none
   int64_t created_at = 0;
   int stop_signal = 15;
+
+  // Another container has joined its pid namespace (TARGET), and stays if it likes.
+  std::atomic<bool> joined = false;
 
   mutable std::mutex mu;
   std::condition_variable changed;  // at each change of `state`

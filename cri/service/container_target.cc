@@ -15,6 +15,7 @@ StatusOr<std::shared_ptr<UniqueFd>> TargetProcess(const std::string& target_id,
   if ((*target)->pod_id != pod_id) {
     return InvalidField(kField, target_id, "is a container of another pod sandbox");
   }
+  (*target)->joined = true;  // from here on execs into it are seen by others
   std::lock_guard<std::mutex> lock((*target)->mu);
   if ((*target)->state == ContainerState::kRunning && (*target)->pidfd) return (*target)->pidfd;
   return absl::FailedPreconditionError(absl::StrCat(kField, ": container ", target_id, " is ",

@@ -252,6 +252,10 @@ StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts
   ASSIGN_OR_RETURN(Held held, AskKeeper(*parts.runtime.keeper));
   for (const auto& [id, record] : folded.pods) RestorePod(record, held, parts);
   for (const auto& [id, record] : folded.containers) RestoreContainer(record, held, parts, &report);
+  for (const auto& container : parts.pods->Containers()) {
+    if (const auto target = parts.pods->FindContainer(container->spec->pid_target); target.ok())
+      (*target)->joined = true;
+  }
   RETURN_IF_ERROR(parts.network->Sweep());
   report.swept = Sweep(replay, folded, held, parts);
   report.pods = static_cast<int>(parts.pods->Pods().size());

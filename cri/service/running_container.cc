@@ -2,6 +2,16 @@
 
 namespace crisp::cri {
 
+namespace {
+
+std::shared_ptr<const runtime::ContainerSpec> Joined(const runtime::ContainerSpec& spec) {
+  auto copy = std::make_shared<runtime::ContainerSpec>(spec);
+  copy->joined = true;
+  return copy;
+}
+
+}  // namespace
+
 StatusOr<RunningContainer> FindRunning(PodStore& pods, const std::string& id, const char* what) {
   RunningContainer running;
   ASSIGN_OR_RETURN(running.container, pods.FindContainer(id));
@@ -16,6 +26,7 @@ StatusOr<RunningContainer> FindRunning(PodStore& pods, const std::string& id, co
     running.pidfd = container.pidfd;
     running.cgroup = container.cgroup;
     running.spec = SpecInForce(container);
+    if (container.joined) running.spec = Joined(*running.spec);
   }
   running.handler = pod->runtime_handler;
   const std::lock_guard<std::mutex> lock(pod->mu);

@@ -60,6 +60,7 @@ struct ContainerSpec {
   bool stdin_open = false, stdin_once = false;
   NamespaceMode pid = NamespaceMode::kContainer;
   std::string pid_target;  // kTarget: the id of the container whose pid namespace is joined
+  bool joined = false;     // kContainer: somebody has joined its pid namespace
   bool host_network = false, host_ipc = false;
   IdMap id_map;  // not empty: in the pod's user namespace
   std::vector<std::string> masked_paths, readonly_paths;

@@ -39,10 +39,11 @@ constexpr CapSet Bit(int capability) { return CapSet{1} << capability; }
 constexpr CapSet kSysPtrace = Bit(19), kSysAdmin = Bit(21);
 
 // See exec_init.cc: may somebody in the container trace a process with more capabilities? Who is in
-// a shared pid namespace with it may have any.
+// a shared pid namespace with it, or has joined its own, may have any.
 bool FilterBeforeEntry(const ContainerSpec& spec) {
   if (spec.no_new_privs || spec.seccomp == nullptr) return false;
-  if (spec.pid != NamespaceMode::kContainer) return (spec.caps.permitted & kSysAdmin) == 0;
+  if (spec.pid != NamespaceMode::kContainer || spec.joined)
+    return (spec.caps.permitted & kSysAdmin) == 0;
   return (spec.caps.bounding & kSysPtrace) != 0 && (spec.caps.bounding & kSysAdmin) == 0;
 }
 

@@ -67,6 +67,7 @@ int MakeProc();
 // --- the steps, by file ---
 // child_fds.cc
 int CloseForeignFds(Child& child);
+int CloseUsedFds(Child& child);
 // child_namespaces.cc
 int SetOomScore(Child& child);
 int SetAppArmor(Child& child);

@@ -37,8 +37,11 @@ class FdSet {
 bool AddPlan(const Child& child, FdSet* keep) {
   const PlanHeader& head = child.head();
   bool fits = keep->Add(child.pipe) && keep->Add(child.proc);
-  // For SetOomScore, where the container has no procfs of its own to write it through.
-  if (!child.plan.Has(kPlanProc)) fits &= keep->Add(LauncherProc());
+  // For SetOomScore, where the container has no procfs of its own to write it through. A stub is
+  // done with it.
+  if (head.kind == PlanKind::kStart && !child.plan.Has(kPlanProc)) {
+    fits &= keep->Add(LauncherProc());
+  }
   for (FdIndex index : head.stdio) fits &= keep->Add(child.Fd(index));
   for (FdIndex index :
        {head.container, head.net, head.ipc, head.uts, head.user, head.pid, head.root, head.dev,
@@ -59,6 +62,16 @@ bool AddPlan(const Child& child, FdSet* keep) {
 int CloseForeignFds(Child& child) {
   FdSet keep;
   return AddPlan(child, &keep) ? keep.CloseOthers() : EMFILE;
+}
+
+// S11: who is in the pid namespace with CAP_SYS_PTRACE can take any descriptor of a process that
+// enters (pidfd_getfd(2)), and a cgroup's or a procfs's would lead him to the node.
+int CloseUsedFds(Child& child) {
+  FdSet keep;
+  for (const int fd : {0, 1, 2, child.pipe, child.Fd(child.head().program)}) {
+    if (!keep.Add(fd)) return EMFILE;
+  }
+  return keep.CloseOthers();
 }
 
 }  // namespace crisp::init

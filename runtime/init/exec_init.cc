@@ -39,6 +39,7 @@ constexpr ChildStep kStubSteps[] = {
     {Step::kNoNewPrivs, SetNoNewPrivs},
     {Step::kProgram, FindProgram},
     {Step::kSignals, ResetSignals},
+    {Step::kCloseOnExec, CloseUsedFds},
     {Step::kSeccomp, LoadFilterBeforeEntry},
 };
 

@@ -74,7 +74,8 @@ constexpr ChildStep kIdentitySteps[] = {
 };
 
 constexpr ChildStep kMountNamespaceSteps[] = {{Step::kMountNamespace, MakeMountNamespace}};
-constexpr ChildStep kFilterSteps[] = {{Step::kSeccomp, LoadFilterBeforeEntry}};
+constexpr ChildStep kEntrySteps[] = {{Step::kCloseOnExec, CloseUsedFds},
+                                     {Step::kSeccomp, LoadFilterBeforeEntry}};
 
 constexpr ChildStep kLastSteps[] = {
     {Step::kSession, StartSession}, {Step::kCloseOnExec, CloseOnExec},
@@ -89,7 +90,7 @@ void RunJoinedStub(Child& child, StubShared* shared) {
   if (!RunSteps(child, kJoinSteps)) TellAndExit(child);
   if (seen) {
     const bool done = RunSteps(child, kMountNamespaceSteps) && RunSteps(child, kTreeSteps) &&
-                      RunSteps(child, kIdentitySteps) && RunSteps(child, kFilterSteps);
+                      RunSteps(child, kIdentitySteps) && RunSteps(child, kEntrySteps);
     if (!done) TellAndExit(child);
     CloneOutOfStub(child, shared, 0);
   } else {

@@ -99,8 +99,7 @@ int LauncherPool::StartThread(uint32_t index) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstack(&attributes, stacks[index], kStackSize);
-  pthread_t thread;
-  const int err = pthread_create(&thread, &attributes, Main, &launcher);
+  const int err = pthread_create(&launcher.thread, &attributes, Main, &launcher);
   pthread_attr_destroy(&attributes);
   epoll_event event{};
   event.events = EPOLLIN;
@@ -196,7 +195,18 @@ bool LauncherPool::Take(uint32_t index, Outcome* outcome) {
   outcome->timed_out = launcher.state == State::kKilled;
   outcome->late = launcher.state == State::kWrittenOff;
   launcher.state = State::kIdle;
+  RetireSurplus(launcher);
   return true;
+}
+
+// One that was started because others hung. At the end of its socket the thread ends by itself.
+void LauncherPool::RetireSurplus(Launcher& launcher) {
+  uint32_t usable = 0;
+  for (const Launcher& each : launchers_)
+    if (each.state == State::kIdle || each.state == State::kBusy) ++usable;
+  if (usable <= kWanted) return;
+  close(launcher.socket);
+  launcher.state = State::kRetired;
 }
 
 bool LauncherPool::Expire(int64_t now, LaunchJob* stuck) {
@@ -237,7 +247,13 @@ bool LauncherPool::Kill(Launcher& launcher) {
 
 void LauncherPool::StartOneMore() {
   for (uint32_t i = 0; i < kMax; ++i) {
-    if (launchers_[i].state != State::kUnused || launchers_[i].tid.load() != 0) continue;
+    Launcher& launcher = launchers_[i];
+    // Its stack is free only when its thread has ended, which is on its way out.
+    if (launcher.state == State::kRetired && pthread_join(launcher.thread, nullptr) == 0) {
+      launcher.tid.store(0);
+      launcher.state = State::kUnused;
+    }
+    if (launcher.state != State::kUnused || launcher.tid.load() != 0) continue;
     // A launch may wait for it, or come with the answer that made this necessary: a moment.
     pollfd greeting{-1, POLLIN, 0};
     if (StartThread(i) == 0) greeting.fd = launchers_[i].socket;

@@ -74,12 +74,13 @@ class LauncherPool {
   uint32_t written_off() const;
 
  private:
-  enum class State : uint32_t { kUnused, kStarting, kIdle, kBusy, kKilled, kWrittenOff };
+  enum class State : uint32_t { kUnused, kRetired, kStarting, kIdle, kBusy, kKilled, kWrittenOff };
   struct Launcher {
     State state;
     int socket;       // the pump's end
     int peer_socket;  // the thread's end, a number in its own table
     std::atomic<int> tid;
+    pthread_t thread;
     init::LaunchWatch watch;
     LaunchJob job;
     int64_t next_kill, write_off;  // once over the deadline
@@ -93,6 +94,7 @@ class LauncherPool {
   static bool Kill(Launcher& launcher);
   Launcher* Idle();
   void StartOneMore();
+  void RetireSurplus(Launcher& launcher);
 
   Launcher launchers_[kMax] = {};
   int epoll_ = -1;
