@@ -266,9 +266,10 @@ StatusOr<LaunchPlan> MakeExecPlan(const ContainerSpec& spec, const Identity& ide
   const bool user_namespace = !spec.id_map.empty();
   if (user_namespace) plan.head().flags |= init::kPlanUserNamespace;
   // A target may be in the node's pid namespace.
-  if (spec.pid == NamespaceMode::kNode || spec.pid == NamespaceMode::kTarget || user_namespace) {
-    plan.head().flags |= init::kPlanSeen;
-  }
+  const bool seen =
+      spec.pid == NamespaceMode::kNode || spec.pid == NamespaceMode::kTarget || user_namespace;
+  const bool memory_in_v2 = cgroup_v2 >= 0 && v1_tasks.empty();
+  if (seen || memory_in_v2) plan.head().flags |= init::kPlanOwnMemory;
   plan.head().cgroup_v2 = plan.Fd(cgroup_v2);
   plan.head().container = plan.Fd(pidfd);
   FillTasks(v1_tasks, &plan);

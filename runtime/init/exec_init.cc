@@ -1,7 +1,7 @@
 // R4: a process that enters the pid namespace of a running container is visible there, and who has
 // CAP_SYS_PTRACE in the container can write to its memory. So it shares no memory with the keeper,
 // has no foreign descriptor, and holds its final credentials before it enters. All of that is done
-// by the stub, which nobody in the container can see (kPlanSeen: or which has its own memory too).
+// by the stub, which nobody in the container can see (or which has its own memory: kPlanOwnMemory).
 //
 // The one thing that remains is the seccomp filter without no_new_privs, which needs CAP_SYS_ADMIN
 // to load. Where nobody in the container may ptrace a process with more capabilities than his own,

@@ -20,14 +20,14 @@ void RunStub(void* argument) {
 }
 
 // With our memory, so that the one copy of it is the new process's: nobody in the container sees
-// the stub (R4), CLONE_VFORK keeps this thread off the stack. Where the container does see our pid
-// namespace (kPlanSeen) with a copy.
+// the stub (R4), CLONE_VFORK keeps this thread off the stack. With a copy where that would not do
+// (kPlanOwnMemory).
 long CloneStub(Stub* stub, const LaunchMemory& memory, std::atomic<int>* pidfd) {
   const Child& child = *stub->child;
   sys::CloneArgs args = StubCloneArgs(child, pidfd);
   args.stack = reinterpret_cast<uint64_t>(memory.stack());
   args.stack_size = LaunchMemory::kStackSize;
-  if (!child.plan.Has(kPlanSeen)) args.flags |= CLONE_VM | CLONE_VFORK;
+  if (!child.plan.Has(kPlanOwnMemory)) args.flags |= CLONE_VM | CLONE_VFORK;
   return CloneOnStack(&args, RunStub, stub);
 }
 

@@ -37,9 +37,10 @@ enum PlanFlag : uint32_t {
   // Exec: seccomp before the fork into the pid namespace, because somebody there may ptrace
   // (exec_init.cc).
   kPlanFilterBeforeEntry = 1u << 9,
-  // Exec: processes of the container see the stub, because they live in its pid namespace or in a
-  // user namespace that owns its memory: it gets memory of its own (R4).
-  kPlanSeen = 1u << 10,
+  // Exec: the stub gets memory of its own, because processes of the container see it (they live in
+  // its pid namespace or in a user namespace that owns its memory, R4), or because memory is
+  // limited in v2, where memory.oom.group ends all that share a member's memory: the keeper (S13).
+  kPlanOwnMemory = 1u << 10,
   kPlanHostPid = 1u << 16,        // start: no pid namespace of its own, the keeper's
   kPlanUserNamespace = 1u << 17,  // exec: the container is in one
 };
