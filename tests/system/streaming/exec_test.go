@@ -310,3 +310,35 @@ func TestStreamExecContainerStops(t *testing.T) {
 		t.Errorf("code %d of the one nobody read", code)
 	}
 }
+
+// The daemon's death ends what it can: a program sees its stdin end, its output break or its terminal hang up. One that heeds
+// none of these goes on until its container ends.
+func TestStreamExecDaemonKilled(t *testing.T) {
+	if host.IsPeer() {
+		t.Skip()
+	}
+	h := host.Start(t, host.Options{})
+	id := h.Sleeper(h.Pod())
+	var sessions []*session
+	for _, one := range []struct {
+		script string
+		want   streams
+	}{
+		{"echo ready; echo > /tmp/reader; cat; rm /tmp/reader", streams{stdin: true, stderr: true}},
+		{"echo ready; echo > /tmp/writer; yes; rm /tmp/writer", streams{stderr: true, out: io.Discard}},
+		{"trap 'rm /tmp/terminal; exit' HUP; echo ready; echo > /tmp/terminal; while :; do sleep 0.05; done", streams{tty: true}},
+		{"trap '' HUP PIPE; echo ready; echo > /tmp/stubborn; while :; do sleep 0.05; echo > /tmp/alive; done", streams{stderr: true}},
+	} {
+		sessions = append(sessions, shell(h, "spdy", id, one.script, one.want))
+	}
+	h.ExecOut(id, "until [ -e /tmp/reader -a -e /tmp/writer -a -e /tmp/terminal -a -e /tmp/stubborn ]; do sleep 0.01; done")
+	h.KillDaemon()
+	for _, s := range sessions {
+		s.result()
+	}
+	close(sessions[2].sizes)
+	h.StartDaemon()
+	h.ExecOut(id, "while [ -e /tmp/reader -o -e /tmp/writer -o -e /tmp/terminal ]; do sleep 0.01; done")
+	h.ExecOut(id, "rm -f /tmp/alive; until [ -e /tmp/alive ]; do sleep 0.01; done")
+	h.StopContainer(id, 0)
+}

@@ -127,6 +127,12 @@ func (f *forwarder) echo(t testing.TB, i int, data []byte) {
 // echoServer listens in the pod's network and sends back what it gets.
 func echoServer(h *host.Host, pod *host.Pod, port int) {
 	h.Helper()
+	go echo(podListener(h, pod, port))
+}
+
+// podListener listens on the pod's loopback; the test's end closes it.
+func podListener(h *host.Host, pod *host.Pod, port int) net.Listener {
+	h.Helper()
 	status, err := h.Runtime.ContainerStatus(context.Background(), h.Sleeper(pod), true)
 	if err != nil {
 		h.Fatal(err)
@@ -140,7 +146,7 @@ func echoServer(h *host.Host, pod *host.Pod, port int) {
 		h.Fatal(err)
 	}
 	h.Cleanup(func() { listener.Close() })
-	go echo(listener)
+	return listener
 }
 
 func echo(listener net.Listener) {

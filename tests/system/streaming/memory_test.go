@@ -1,0 +1,128 @@
+package streaming
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"crisp.test/tests/system/host"
+)
+
+var privateLine = regexp.MustCompile(`(?m)^Private_(?:Clean|Dirty):\s+(\d+) kB$`)
+
+// private is what the process alone has resident, in KiB: heap with its arenas, stacks, data.
+func private(t testing.TB, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, match := range privateLine.FindAllSubmatch(text, -1) {
+		n, _ := strconv.Atoi(string(match[1]))
+		sum += n
+	}
+	return sum
+}
+
+// stuff sends until nothing goes any more.
+func (r *raw) stuff(text string) {
+	for err := error(nil); err == nil; {
+		r.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+		_, err = io.WriteString(r, text)
+	}
+}
+
+// The worst a connection can do, in four ways, 200 of them at once: the daemon pays at most 256 KiB for each.
+func TestStreamMemoryIsBounded(t *testing.T) {
+	if host.IsPeer() || os.Getenv("CRISP_FLAVOUR") != "system" {
+		t.Skip("the figure is the shipped daemon's")
+	}
+	const each, bound = 50, 256
+	h := host.Start(t, host.Options{Config: "[streaming]\non_disconnect = \"kill\"\n"})
+	pod := h.Pod()
+	id := h.Sleeper(pod)
+	endlessServer(h, pod, 7000)
+	piece := strings.Repeat("x", 60000)
+	ways := []struct {
+		url  streamURL
+		wire string
+		play func(r *raw)
+	}{
+		{askExec("yes"), spdyExec, func(r *raw) { r.open("error", "stdin", "stdout") }}, // and never reads
+		{askExec("sleep", "10000"), spdyExec, func(r *raw) {
+			r.open("error", "stdin", "stdout")
+			r.stuff(spdyData(3, piece))
+		}},
+		{askForward, spdyForward, func(r *raw) {
+			pair(r, 1, "0", "7000")
+			r.stuff(spdyData(3, piece))
+		}},
+		{askExec("cat"), spdyExec, func(r *raw) { // the largest frame there may be, but for its last byte
+			io.WriteString(r, r.syn(1, "streamtype", "error")+be32(0x80030008, 65536)+strings.Repeat("h", 65535))
+		}},
+	}
+	warm := upgrade(t, askExec("true")(h, pod, id), spdyExec)
+	warm.open("error", "stdin", "stdout")
+	for warm.frame() != "" {
+	}
+	warm.Close()
+	before := private(t, h.DaemonPid())
+	var all sync.WaitGroup
+	for range each {
+		for _, way := range ways {
+			r := upgrade(t, way.url(h, pod, id), way.wire)
+			defer r.Close()
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				way.play(r)
+			}()
+		}
+	}
+	all.Wait()
+	after := private(t, h.DaemonPid())
+	for steady := 0; steady < 5; steady++ {
+		time.Sleep(100 * time.Millisecond)
+		if now := private(t, h.DaemonPid()); now > after {
+			after, steady = now, 0
+		}
+	}
+	perConnection := (after - before) / (each * len(ways))
+	t.Logf("%d KiB before, %d KiB with %d connections: %d KiB each", before, after, each*len(ways), perConnection)
+	if perConnection > bound {
+		t.Errorf("a connection costs %d KiB", perConnection)
+	}
+	other := shell(h, "spdy", id, "echo other", streams{stderr: true})
+	if other.end(); other.out.String() != "other\n" {
+		t.Errorf("another exec meanwhile: %q", other.out)
+	}
+}
+
+// endlessServer sends as much as goes and reads nothing.
+func endlessServer(h *host.Host, pod *host.Pod, port int) {
+	h.Helper()
+	listener := podListener(h, pod, port)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				for data := make([]byte, 65536); ; {
+					if _, err := conn.Write(data); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+}
