@@ -166,6 +166,28 @@ func TestS11PtraceFromDebugContainer(t *testing.T) {
 	}
 }
 
+// S11: who is in the node's pid namespace sees the stub of an exec, too; there it has memory of its own.
+func TestS11StubBesideHostPid(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	attack := ptracer(h)
+	hostPid := func(c *v1.ContainerConfig) { c.Linux.SecurityContext.NamespaceOptions.Pid = v1.NamespaceMode_NODE }
+	pod := h.Pod(func(c *v1.PodSandboxConfig) {
+		c.Linux.SecurityContext.NamespaceOptions.Pid = v1.NamespaceMode_NODE
+	})
+	target := h.Sleeper(pod, hostPid)
+	id := h.Run(pod, []string{"/ptracer", "compare", itoa(h.KeeperPids()[0])}, attack, hostPid)
+	out := ""
+	for deadline := time.Now().Add(host.Limit); strings.Count(out, "own") < 50; out, _ = h.Written(id) {
+		if strings.Contains(out, "SHARED") {
+			t.Fatal("a process that the pod sees shares the keeper's memory")
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("seen: %q", out)
+		}
+		h.ExecOut(target, "true")
+	}
+}
+
 // S12: an attacker that stops whoever enters holds up his own execs alone.
 func TestS12StoppedExecsHoldNobodyElse(t *testing.T) {
 	h := host.Start(t, host.Options{})
