@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstring>
 
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "cri/config/config.h"
 #include "cri/daemon.h"
@@ -39,7 +40,11 @@ void Notify(const char* state) {
 
 void PrepareProcess() {
   mallopt(M_ARENA_MAX, 2);  // many gRPC threads must not mean many heaps
-  umask(0077);
+  // Debian builds Abseil with its search for lock cycles on: gRPC's locks would pay for it.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // What others may read (cgroups seen from a user namespace, logs) is made with its final mode, the
+  // rest with 0600 or 0700.
+  umask(0022);
   prctl(PR_SET_DUMPABLE, 0);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

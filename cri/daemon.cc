@@ -155,6 +155,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.urls = &urls_;
   parts.runtime.cgroups = cgroups_.get();
   parts.runtime.keeper = keeper_.get();
+  parts.runtime.side = &side_;
   parts.runtime.left_groups = left_groups_.get();
   parts.runtime.oci_dir = config_.state + "/oci";
   ASSIGN_OR_RETURN(handlers_, Handlers::Make(config_.handlers, parts.runtime.oci_dir));

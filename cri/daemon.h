@@ -43,6 +43,7 @@ class Daemon {
   std::string containers_dir_;
   KernelFeatures features_;
   std::unique_ptr<runtime::CgroupHost> cgroups_;
+  SideThread side_;
   std::unique_ptr<runtime::LeftGroups> left_groups_;
   std::unique_ptr<image::ImageService> images_;
   std::unique_ptr<Journal> journal_;

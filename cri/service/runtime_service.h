@@ -155,6 +155,7 @@ class RuntimeService : public RuntimeHandler {
                 CallContext& call);
   Status RemoveStopped(Container& container);
   // sandbox_pause.cc: the first process of a shared pid namespace.
+  void BeginPodGroup(Pod& pod);
   Status BeginPause(Pod& pod, const runtime::IdMap& id_map, runtime::PodSandbox* sandbox);
   Status EndPause(Pod& pod, absl::Time deadline);
   bool OnPauseExit(const keeper::ExitEvent& event);

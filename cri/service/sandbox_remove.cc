@@ -31,6 +31,8 @@ Status RuntimeService::RemovePodSandbox(const v1::RemovePodSandboxRequest& reque
   NoteEvent(v1::CONTAINER_DELETED_EVENT, *pod);
   parts_.pods->RemovePod(pod->id);
   parts_.pods->names().Free(pod->name);
+  pod->group.reset();
+  parts_.runtime.cgroups->LeaveParent(pod->config.linux().cgroup_parent());
   call.stages().Mark("record");
   return absl::OkStatus();
 }

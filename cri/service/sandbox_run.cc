@@ -90,6 +90,16 @@ Status RuntimeService::RunPodSandbox(const v1::RunPodSandboxRequest& request,
   return absl::OkStatus();
 }
 
+// Between this call and the next nobody waits for it: a container's group finds it made, or makes
+// it.
+void RuntimeService::BeginPodGroup(Pod& pod) {
+  pod.group = std::make_unique<SideStep>(
+      parts_.runtime.side,
+      [cgroups = parts_.runtime.cgroups, parent = pod.config.linux().cgroup_parent()] {
+        return cgroups->MakeParent(parent);
+      });
+}
+
 StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRequest& request,
                                                        const std::string& id, runtime::PodSpec spec,
                                                        std::shared_ptr<const std::string> level,
@@ -136,6 +146,7 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->network_record = lease.record;
   pod->sandbox = std::make_shared<const runtime::PodSandbox>(std::move(sandbox));
   RETURN_IF_ERROR(parts_.journal->Append(RecordOf(*pod)));
+  BeginPodGroup(*pod);
   parts_.pods->Add(pod);
   {
     std::lock_guard<std::mutex> lock(pod->mu);

@@ -36,6 +36,8 @@ class Host : public CgroupHost {
   }
   StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent, const std::string& name,
                                            const CgroupLimits& at_start) override;
+  Status MakeParent(const std::string& parent) override;
+  void LeaveParent(const std::string& parent) override;
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override;
@@ -69,7 +71,7 @@ Status Host::MakeDirectories(const std::string& path) {
   const std::string name = Below(path, "");
   std::vector<Pending> made;
   for (const Hierarchy& h : state_->hierarchies) {
-    if (MakeGroupDirectory(h, path) != 0) {
+    if (mkdirat(h.root.get(), name.c_str(), 0755) != 0) {
       return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
     }
     made.emplace_back([&h, name] { unlinkat(h.root.get(), name.c_str(), AT_REMOVEDIR); });
@@ -104,6 +106,17 @@ StatusOr<std::unique_ptr<Cgroup>> Host::Create(const std::string& parent, const 
     return attached;
   }
   return group;
+}
+
+Status Host::MakeParent(const std::string& parent) {
+  ASSIGN_OR_RETURN(const std::string below, PathOf(parent, "x"));
+  const std::shared_lock<std::shared_mutex> lock(state_->parents_mutex);
+  return MakeParents(*state_, below);
+}
+
+void Host::LeaveParent(const std::string& parent) {
+  const auto below = PathOf(parent, "x");
+  if (below.ok()) RemoveEmptyParents(*state_, *below);
 }
 
 StatusOr<std::unique_ptr<Cgroup>> Host::Open(const std::string& parent, const std::string& name) {

@@ -49,19 +49,27 @@ bool IsOurs(HostState& state, const std::string& path) {
   return dir.valid() && fgetxattr(dir.get(), kMark, &value, 1) == 1;
 }
 
-// Made in all or partly there already; EEXIST is fine for a parent.
+// EEXIST is fine for a parent. True: we made some of it.
+StatusOr<bool> MakeParentIn(const Hierarchy& h, const std::string& path) {
+  if (mkdirat(h.root.get(), Below(path, "").c_str(), 0755) != 0) {
+    if (errno == EEXIST) return false;
+    return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
+  }
+  if (!h.v2 && h.Has("cpuset")) RETURN_IF_ERROR(FillCpuset(h, path));
+  return true;
+}
+
 Status MakeParent(HostState& state, const std::string& path) {
   bool made = false;
+  Status status;
   for (const Hierarchy& h : state.hierarchies) {
-    if (MakeGroupDirectory(h, path) == 0) {
-      made = true;
-      if (!h.v2 && h.Has("cpuset")) RETURN_IF_ERROR(FillCpuset(h, path));
-    } else if (errno != EEXIST) {
-      return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
-    }
+    const StatusOr<bool> here = MakeParentIn(h, path);
+    made |= !here.ok() || *here;
+    status = here.status();
+    if (!status.ok()) break;
   }
-  if (made) Remember(state, path);
-  return absl::OkStatus();
+  if (made) Remember(state, path);  // a half-made one too: its removal is ours
+  return status;
 }
 
 constexpr const char* kCpusetFiles[] = {"cpuset.cpus", "cpuset.mems"};
@@ -80,16 +88,6 @@ StatusOr<bool> Enabled(const Hierarchy& v2, const std::string& level,
 }
 
 }  // namespace
-
-int MakeGroupDirectory(const Hierarchy& h, const std::string& path) {
-  const std::string name = Below(path, "");
-  if (mkdirat(h.root.get(), name.c_str(), 0755) != 0) return -1;
-  if (fchmodat(h.root.get(), name.c_str(), 0755, 0) == 0) return 0;
-  const int error = errno;
-  unlinkat(h.root.get(), name.c_str(), AT_REMOVEDIR);
-  errno = error;
-  return -1;
-}
 
 Status FillCpuset(const Hierarchy& cpuset, const std::string& path) {
   const std::string parent = ParentOf(path);

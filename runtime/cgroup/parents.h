@@ -8,11 +8,6 @@
 
 namespace crisp::runtime {
 
-// mkdir with mode 0755 whatever the umask says (the daemon's takes all from others): whoever is in
-// the group may look at it. A process in a user namespace that mounts cgroup2 must be able to
-// search every directory on the way to its own, up to 6.15 (kernfs looks them up with permissions).
-int MakeGroupDirectory(const Hierarchy& h, const std::string& path);
-
 // Makes the parents of `path` where they are missing and remembers which.
 Status MakeParents(HostState& state, const std::string& path);
 // After a removal: parents that we made (this run or, by a mark in the v2 tree, an earlier one) and

@@ -138,6 +138,9 @@ class SystemdHost : public CgroupHost {
   bool HasController(const std::string& name) const override { return host_->HasController(name); }
   StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent, const std::string& name,
                                            const CgroupLimits& at_start) override;
+  // systemd makes slices with the first scope in them, and removes them after the last.
+  Status MakeParent(const std::string&) override { return absl::OkStatus(); }
+  void LeaveParent(const std::string&) override {}
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "runtime/base/side_thread.h"
 #include "runtime/container/container_spec.h"
 #include "runtime/container/left_groups.h"
 #include "runtime/keeper/client.h"
@@ -18,6 +19,7 @@ struct RuntimeContext {
   CgroupHost* cgroups = nullptr;
   keeper::KeeperClient* keeper = nullptr;
   KernelFeatures features;
+  SideThread* side = nullptr;         // for steps that need not wait for each other; null: none
   LeftGroups* left_groups = nullptr;  // null: groups of execs may stay as long as their container
   std::string oci_dir;                // <state>/oci: bundles of containers of external runtimes
   std::string containers_dir;         // <root>/containers (0711, TOPDIR): <id>/{upper,work} below

@@ -4,6 +4,7 @@
 
 #include "runtime/base/files.h"
 #include "runtime/base/pending.h"
+#include "runtime/base/side_thread.h"
 #include "runtime/container/bind_mount.h"
 #include "runtime/container/container_runtime.h"
 #include "runtime/container/dev_tree.h"
@@ -92,6 +93,12 @@ Status LimitCgroup(const PreparedContainer& prepared) {
   return Annotate(prepared.cgroup->SetDevices(prepared.spec.device_rules), "set device rules");
 }
 
+Status MakeLimitedCgroup(PreparedContainer* prepared, const RuntimeContext& context, bool reuse) {
+  RETURN_IF_ERROR(MakeCgroup(prepared, context, reuse));
+  RETURN_IF_ERROR(LimitCgroup(*prepared));
+  return prepared->cgroup->OpenTasks().status();  // ahead: the start will find them open
+}
+
 Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
   const ContainerSpec& spec = prepared->spec;
   const std::string dir = DirOf(spec, context);
@@ -169,20 +176,23 @@ StatusOr<std::unique_ptr<PreparedContainer>> PrepareContainer(const ContainerSpe
   prepared->spec = spec;
 
   // Taken over things are not ours to undo: with `reuse` the container exists whatever happens
-  // here.
+  // here. Cgroups and mounts have different locks in the kernel and take about as long: side by
+  // side.
   Pending directories, group;
   if (!reuse) {
     directories = Pending([&] { RemoveDirectories(spec.id, context.containers_dir); });
+    group = Pending([&] {
+      if (prepared->cgroup != nullptr) (void)prepared->cgroup->Remove();
+    });
   }
+  SideStep cgroup(context.side, [&] { return MakeLimitedCgroup(prepared.get(), context, reuse); });
   const Status made = MakeDirectories(spec, context, reuse);
   if (absl::IsAlreadyExists(made)) directories.Commit();  // another container's
   RETURN_IF_ERROR(made);
   RETURN_IF_ERROR(MakeRoot(prepared.get(), context));
-  RETURN_IF_ERROR(MakeCgroup(prepared.get(), context, reuse));
-  if (!reuse) group = Pending([&] { (void)prepared->cgroup->Remove(); });
-  RETURN_IF_ERROR(LimitCgroup(*prepared));
   RETURN_IF_ERROR(MakeDevices(prepared.get()));
   RETURN_IF_ERROR(MakeBinds(prepared.get(), context));
+  RETURN_IF_ERROR(cgroup.Join());
   group.Commit();
   directories.Commit();
   return prepared;

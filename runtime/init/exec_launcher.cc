@@ -57,10 +57,11 @@ LaunchOutcome LaunchExec(const void* plan, size_t size, const int* fds, size_t f
     return Failed(Step::kPlan, EINVAL, bad);
   }
   if (!AllAboveStdio(fds, fd_count)) return Failed(Step::kPlan, EBADF, "a descriptor below 3");
-  LaunchMemory memory;
+  LaunchMemory memory(/*copied=*/true);
   if (const int err = memory.Map(view)) return Failed(Step::kPlan, err, "memory of the launch");
   StubChannel channel;
-  if (const int err = channel.Open()) return Failed(Step::kPlan, err, "pipe of the launch");
+  if (const int err = channel.Open(view.Has(kPlanSeen)))
+    return Failed(Step::kPlan, err, "pipe of the launch");
   Report report;
   Child child;
   child.plan = view;

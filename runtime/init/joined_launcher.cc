@@ -47,10 +47,11 @@ void KeepInCopy(const PlanView& plan) {
 }  // namespace
 
 LaunchOutcome LaunchJoined(const PlanView& plan, const int* fds, LaunchWatch* watch) {
-  LaunchMemory memory;
+  LaunchMemory memory(/*copied=*/true);
   if (const int err = memory.Map(plan)) return Failed(Step::kPlan, err, "memory of the launch");
   StubChannel channel;
-  if (const int err = channel.Open()) return Failed(Step::kPlan, err, "pipe of the launch");
+  if (const int err = channel.Open(/*own_memory=*/true))
+    return Failed(Step::kPlan, err, "pipe of the launch");
   KeepInCopy(plan);
   Report report;
   Child child;

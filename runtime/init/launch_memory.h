@@ -1,4 +1,5 @@
-// Memory of one launch: guard page, the child's stack, argv and envp. One mmap, gone at the end.
+// Memory of a launch: guard page, the child's stack, argv and envp. A launcher's next launch uses
+// it again.
 #pragma once
 
 #include <stddef.h>
@@ -7,9 +8,11 @@
 
 namespace crisp::init {
 
+// One at a time in a thread. Other launchers' execs do not copy it: only for as long as this object
+// lives, and only if `copied`, a fork of this process has it.
 class LaunchMemory {
  public:
-  LaunchMemory() = default;
+  explicit LaunchMemory(bool copied) : copied_(copied) {}
   LaunchMemory(const LaunchMemory&) = delete;
   LaunchMemory& operator=(const LaunchMemory&) = delete;
   ~LaunchMemory();
@@ -17,15 +20,13 @@ class LaunchMemory {
   // 0 or errno.
   int Map(const PlanView& plan);
 
-  void* stack() const { return stack_; }
+  void* stack() const;
   static constexpr size_t kStackSize = 128 << 10;
   char** argv() const { return argv_; }
   char** envp() const { return envp_; }
 
  private:
-  void* base_ = nullptr;
-  size_t size_ = 0;
-  void* stack_ = nullptr;
+  const bool copied_;
   char** argv_ = nullptr;
   char** envp_ = nullptr;
 };

@@ -42,7 +42,7 @@ LaunchOutcome LaunchContainer(const void* plan, size_t size, const int* fds, siz
   }
   if (!AllAboveStdio(fds, fd_count)) return Failed(Step::kPlan, EBADF, "a descriptor below 3");
   if (NeedsOwnMemory(*view.head)) return LaunchJoined(view, fds, watch);
-  LaunchMemory memory;
+  LaunchMemory memory(/*copied=*/false);
   if (const int err = memory.Map(view)) return Failed(Step::kPlan, err, "memory of the launch");
   Report report;
   Child child;

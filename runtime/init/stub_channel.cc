@@ -13,15 +13,17 @@ constexpr uint64_t kClearSighand = 0x100000000ull;
 
 }  // namespace
 
-int StubChannel::Open() {
+int StubChannel::Open(bool own_memory) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return errno;
   read_end = ends[0];
   write_end = ends[1];
+  if (!own_memory) return 0;
   void* page =
       mmap(nullptr, sizeof(StubShared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return errno;
   shared = static_cast<StubShared*>(page);
+  shared->mapped = true;
   return 0;
 }
 
@@ -33,11 +35,11 @@ void StubChannel::CloseWriteEnd() {
 StubChannel::~StubChannel() {
   CloseWriteEnd();
   if (read_end >= 0) close(read_end);
-  if (shared != nullptr) munmap(shared, sizeof(StubShared));
+  if (shared != &here) munmap(shared, sizeof(StubShared));
 }
 
 void CloneOutOfStub(Child& child, StubShared* shared, int new_namespaces) {
-  madvise(shared, sizeof(*shared), MADV_DONTFORK);
+  if (shared->mapped) madvise(shared, sizeof(*shared), MADV_DONTFORK);
   child.report->step = static_cast<int>(Step::kEnter);
   // clone, not clone3: with the filter already loaded, profiles answer clone3 with ENOSYS. The pid
   // is stored before the process runs, even if the stub is killed in this very call.

@@ -8,21 +8,23 @@ namespace crisp::init {
 
 // Shared by launcher and stub, not by the process that the stub makes.
 struct StubShared {
-  pid_t pid = 0;  // stored by the kernel when that process is made
+  pid_t pid = 0;        // stored by the kernel when that process is made
+  bool mapped = false;  // a page of its own
 };
 
-// Pipe and shared page of one launch.
+// Pipe and shared memory of one launch.
 struct StubChannel {
   int read_end = -1, write_end = -1;
-  StubShared* shared = nullptr;
+  StubShared here;  // for a stub that has our memory
+  StubShared* shared = &here;
 
   StubChannel() = default;
   StubChannel(const StubChannel&) = delete;
   StubChannel& operator=(const StubChannel&) = delete;
   ~StubChannel();
 
-  // 0 or errno.
-  int Open();
+  // 0 or errno. `own_memory`: the stub has a copy of ours.
+  int Open(bool own_memory);
   void CloseWriteEnd();
   // A volatile read: the stub may have died in the middle.
   pid_t pid() const { return *const_cast<volatile pid_t*>(&shared->pid); }

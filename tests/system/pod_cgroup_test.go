@@ -1,0 +1,77 @@
+package system
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"crisp.test/tests/system/host"
+)
+
+// hierarchiesWith counts the cgroup hierarchies that have this directory.
+func hierarchiesWith(parent string) int {
+	found, _ := filepath.Glob("/sys/fs/cgroup/*" + parent)
+	if _, err := os.Stat("/sys/fs/cgroup" + parent); err == nil {
+		return len(found) + 1
+	}
+	return len(found)
+}
+
+func waitForParent(t *testing.T, parent string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); hierarchiesWith(parent) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the pod's cgroup %s was not made", parent)
+		}
+	}
+}
+
+// A parent that is not there is made beside the pod, and goes with it: with or without a container, at once or after a
+// restart of the daemon.
+func TestPodCgroupParent(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	for _, restart := range []bool{false, true} {
+		pod := h.Pod()
+		parent := pod.Config.Linux.CgroupParent
+		waitForParent(t, parent)
+		if restart {
+			h.KillDaemon()
+			h.StartDaemon()
+		}
+		h.RemovePod(pod.ID)
+		if n := hierarchiesWith(parent); n != 0 {
+			t.Errorf("restart %v: removed, but its cgroup %s is left in %d hierarchies", restart, parent, n)
+		}
+	}
+	pod := h.Pod()
+	h.Sleeper(pod)
+	h.RemovePod(pod.ID)
+	if n := hierarchiesWith(pod.Config.Linux.CgroupParent); n != 0 {
+		t.Errorf("with a container: %s is left in %d hierarchies", pod.Config.Linux.CgroupParent, n)
+	}
+}
+
+// One that somebody else made, as the kubelet does, stays.
+func TestPodCgroupParentOfTheKubelet(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	pods, _ := filepath.Glob("/sys/fs/cgroup/*/cgroup.procs")
+	config := h.PodConfig()
+	parent := config.Linux.CgroupParent
+	for _, file := range pods {
+		dir := filepath.Join(filepath.Dir(file), parent)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(dir)
+	}
+	made := hierarchiesWith(parent)
+	pod, err := h.TryPod(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.RemovePod(pod.ID)
+	if n := hierarchiesWith(parent); n != made {
+		t.Errorf("%s was in %d hierarchies, is in %d", parent, made, n)
+	}
+}
