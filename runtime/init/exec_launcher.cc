@@ -60,7 +60,7 @@ LaunchOutcome LaunchExec(const void* plan, size_t size, const int* fds, size_t f
   LaunchMemory memory(/*copied=*/true);
   if (const int err = memory.Map(view)) return Failed(Step::kPlan, err, "memory of the launch");
   StubChannel channel;
-  if (const int err = channel.Open(view.Has(kPlanSeen)))
+  if (const int err = channel.Open(view.Has(kPlanOwnMemory)))
     return Failed(Step::kPlan, err, "pipe of the launch");
   Report report;
   Child child;
