@@ -1,4 +1,5 @@
 // ListMetricDescriptors, ListPodSandboxMetrics, StreamPodSandboxMetrics.
+#include "cri/service/encode_all.h"
 #include "cri/service/metric_table.h"
 #include "cri/service/runtime_service.h"
 #include "cri/service/stream_batches.h"
@@ -201,9 +202,9 @@ std::vector<std::string> RuntimeService::CollectMetrics() {
     if (target.source) targets.push_back(std::move(target));
   }
   StatsReader::OpenNetworks(targets);
-  std::vector<std::string> all;
-  for (const PodStatsTarget& target : targets) all.push_back(PodMetricsOf(target, host, stats_));
-  return all;
+  return EncodeAll(parts_.runtime.side, targets, [&](const PodStatsTarget& target) {
+    return PodMetricsOf(target, host, stats_);
+  });
 }
 
 Status RuntimeService::ListMetricDescriptors(const v1::ListMetricDescriptorsRequest&,

@@ -1,5 +1,6 @@
 // ContainerStats, ListContainerStats, StreamContainerStats.
 #include "absl/strings/match.h"
+#include "cri/service/encode_all.h"
 #include "cri/service/encoded_objects.h"
 #include "cri/service/runtime_service.h"
 #include "cri/service/stream_batches.h"
@@ -14,15 +15,16 @@ bool Matches(const Container& container, const v1::ContainerStatsFilter& filter)
 }
 
 // Encoded statistics of the running containers that match.
-std::vector<std::string> Collect(const PodStore& pods, const v1::ContainerStatsFilter& filter,
+std::vector<std::string> Collect(const ServiceParts& parts, const v1::ContainerStatsFilter& filter,
                                  StatsReader& reader) {
-  std::vector<std::string> all;
-  for (const auto& container : pods.Containers()) {
+  std::vector<StatsTarget> targets;
+  for (const auto& container : parts.pods->Containers()) {
     if (!Matches(*container, filter)) continue;  // only what is fixed: no lock
-    const StatsTarget target = reader.Target(container);
-    if (target.source) all.push_back(reader.Encode(target));
+    StatsTarget target = reader.Target(container);
+    if (target.source) targets.push_back(std::move(target));
   }
-  return all;
+  return EncodeAll(parts.runtime.side, targets,
+                   [&](const StatsTarget& target) { return reader.Encode(target); });
 }
 
 }  // namespace
@@ -40,7 +42,7 @@ Status RuntimeService::ContainerStats(const v1::ContainerStatsRequest& request,
 
 Status RuntimeService::ListContainerStats(const v1::ListContainerStatsRequest& request,
                                           v1::ListContainerStatsResponse* response, CallContext&) {
-  for (std::string& bytes : Collect(*parts_.pods, request.filter(), stats_))
+  for (std::string& bytes : Collect(parts_, request.filter(), stats_))
     AppendEncoded(response, v1::ListContainerStatsResponse::kStatsFieldNumber, std::move(bytes));
   return absl::OkStatus();
 }
@@ -49,7 +51,7 @@ Status RuntimeService::StreamContainerStats(const v1::StreamContainerStatsReques
                                             StreamWriter<v1::StreamContainerStatsResponse>& writer,
                                             CallContext&) {
   return WriteBatches(v1::StreamContainerStatsResponse::kContainerStatsFieldNumber,
-                      Collect(*parts_.pods, request.filter(), stats_), writer);
+                      Collect(parts_, request.filter(), stats_), writer);
 }
 
 }  // namespace crisp::cri

@@ -1,5 +1,6 @@
 // PodSandboxStats, ListPodSandboxStats, StreamPodSandboxStats.
 #include "absl/strings/match.h"
+#include "cri/service/encode_all.h"
 #include "cri/service/encoded_objects.h"
 #include "cri/service/runtime_service.h"
 #include "cri/service/stream_batches.h"
@@ -13,18 +14,17 @@ bool Matches(const Pod& pod, const v1::PodSandboxStatsFilter& filter) {
 }
 
 // Encoded statistics of the ready pods that match.
-std::vector<std::string> Collect(const PodStore& pods, const v1::PodSandboxStatsFilter& filter,
+std::vector<std::string> Collect(const ServiceParts& parts, const v1::PodSandboxStatsFilter& filter,
                                  StatsReader& reader) {
   std::vector<PodStatsTarget> targets;
-  for (const auto& pod : pods.Pods()) {
+  for (const auto& pod : parts.pods->Pods()) {
     if (!Matches(*pod, filter)) continue;  // only what is fixed: no lock
     PodStatsTarget target = reader.Target(pod);
     if (target.source) targets.push_back(std::move(target));
   }
   StatsReader::OpenNetworks(targets);
-  std::vector<std::string> all;
-  for (const PodStatsTarget& target : targets) all.push_back(reader.Encode(target));
-  return all;
+  return EncodeAll(parts.runtime.side, targets,
+                   [&](const PodStatsTarget& target) { return reader.Encode(target); });
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ Status RuntimeService::PodSandboxStats(const v1::PodSandboxStatsRequest& request
 Status RuntimeService::ListPodSandboxStats(const v1::ListPodSandboxStatsRequest& request,
                                            v1::ListPodSandboxStatsResponse* response,
                                            CallContext&) {
-  for (std::string& bytes : Collect(*parts_.pods, request.filter(), stats_))
+  for (std::string& bytes : Collect(parts_, request.filter(), stats_))
     AppendEncoded(response, v1::ListPodSandboxStatsResponse::kStatsFieldNumber, std::move(bytes));
   return absl::OkStatus();
 }
@@ -52,7 +52,7 @@ Status RuntimeService::StreamPodSandboxStats(
     const v1::StreamPodSandboxStatsRequest& request,
     StreamWriter<v1::StreamPodSandboxStatsResponse>& writer, CallContext&) {
   return WriteBatches(v1::StreamPodSandboxStatsResponse::kPodSandboxStatsFieldNumber,
-                      Collect(*parts_.pods, request.filter(), stats_), writer);
+                      Collect(parts_, request.filter(), stats_), writer);
 }
 
 }  // namespace crisp::cri
