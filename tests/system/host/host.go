@@ -92,7 +92,7 @@ func (h *Host) StartDaemon() {
 	h.Helper()
 	h.daemon = startProcess(h)
 	if !h.options.SkipReady {
-		h.WaitReady(60 * time.Second)
+		h.WaitReady(5 * time.Minute) // an emulated or stopped machine; one that ends is seen at once
 	}
 }
 
