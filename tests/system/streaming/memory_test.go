@@ -73,12 +73,15 @@ func TestStreamMemoryIsBounded(t *testing.T) {
 	for warm.frame() != "" {
 	}
 	warm.Close()
-	before := private(t, h.DaemonPid())
+	descriptors := fmt.Sprintf("/proc/%d/fd/*", h.DaemonPid())
+	fds, before := count(t, descriptors), private(t, h.DaemonPid())
+	var clients []*raw
 	var all sync.WaitGroup
 	for range each {
 		for _, way := range ways {
 			r := upgrade(t, way.url(h, pod, id), way.wire)
 			defer r.Close()
+			clients = append(clients, r)
 			all.Add(1)
 			go func() {
 				defer all.Done()
@@ -102,6 +105,14 @@ func TestStreamMemoryIsBounded(t *testing.T) {
 	other := shell(h, "spdy", id, "echo other", streams{stderr: true})
 	if other.end(); other.out.String() != "other\n" {
 		t.Errorf("another exec meanwhile: %q", other.out)
+	}
+	for _, r := range clients {
+		r.Close()
+	}
+	for deadline := time.Now().Add(host.Limit); count(t, descriptors) > fds; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d descriptors, %d before", count(t, descriptors), fds)
+		}
 	}
 }
 
