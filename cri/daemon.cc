@@ -157,6 +157,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.runtime.keeper = keeper_.get();
   parts.runtime.side = &side_;
   parts.runtime.left_groups = left_groups_.get();
+  parts.runtime.launch_ms = static_cast<int>(config_.launch.timeout_ms);
   parts.runtime.oci_dir = config_.state + "/oci";
   ASSIGN_OR_RETURN(handlers_, Handlers::Make(config_.handlers, parts.runtime.oci_dir));
   parts.handlers = &handlers_;

@@ -41,6 +41,10 @@ struct LogConfig {
   int64_t max_bytes_per_second = 0;
 };
 
+struct LaunchConfig {
+  int64_t timeout_ms = 30000;
+};
+
 struct ExecConfig {
   int64_t drain_ms = 100;
 };
@@ -73,6 +77,7 @@ struct Config {
   std::string unpacker_binary;  // "" = crisp-unpack beside the program
   NetworkConfig network;
   LogConfig log;
+  LaunchConfig launch;
   ExecConfig exec;
   StreamingConfig streaming;
   DebugConfig debug;

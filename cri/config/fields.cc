@@ -51,6 +51,11 @@ std::vector<Field> MakeFields() {
       {"log.max_bytes_per_second",
        "Output of a container beyond this in one second is dropped; a line says so. 0: no limit.",
        PLACE(log.max_bytes_per_second), nullptr, 0, int64_t{1} << 40},
+      {"launch.timeout_ms",
+       "Within this a container's program must run, or its start is undone (a mount whose server "
+       "is "
+       "dead, a frozen cgroup).",
+       PLACE(launch.timeout_ms), nullptr, 100, 600000},
       {"exec.drain_ms",
        "How long ExecSync reads on when the command has exited but a child holds its output.",
        PLACE(exec.drain_ms), nullptr, 0, 60000},

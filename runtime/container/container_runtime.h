@@ -21,6 +21,7 @@ struct RuntimeContext {
   KernelFeatures features;
   SideThread* side = nullptr;         // for steps that need not wait for each other; null: none
   LeftGroups* left_groups = nullptr;  // null: groups of execs may stay as long as their container
+  int launch_ms = 30000;              // within this a process must run, or its launch is undone
   std::string oci_dir;                // <state>/oci: bundles of containers of external runtimes
   std::string containers_dir;         // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
   // Where exit events go through policy: the wait(2) status of an exec, DEADLINE_EXCEEDED after

@@ -15,6 +15,13 @@ constexpr int64_t kNanosPerMilli = 1000000;
 
 int64_t After(int milliseconds) { return MonotonicNanos() + milliseconds * kNanosPerMilli; }
 
+Status LaunchFailure(const Status& status, const ExecSpec& exec) {
+  if (!absl::IsDeadlineExceeded(status) || exec.timeout_ms <= 0) return status;
+  return absl::DeadlineExceededError(absl::StrCat("exec ", exec.args.front(), ": timed out after ",
+                                                  exec.timeout_ms,
+                                                  " ms, not yet started: ", status.message()));
+}
+
 }  // namespace
 
 StatusOr<ExecOutput> ExecInContainer(const ContainerSpec& spec, const Identity& identity, int pidfd,
@@ -26,8 +33,10 @@ StatusOr<ExecOutput> ExecInContainer(const ContainerSpec& spec, const Identity& 
   ASSIGN_OR_RETURN(const ExecCgroup group,
                    ExecCgroup::Make(cgroup, context.features.cgroup_kill, context.left_groups));
   ASSIGN_OR_RETURN(Stdio stdio, MakePipes(false, HostUid(spec, identity)));
-  ASSIGN_OR_RETURN(const keeper::LaunchResult launched,
-                   LaunchExec(spec, identity, pidfd, cgroup, group, stdio, id, context, exec.args));
+  const auto started = LaunchExec(spec, identity, pidfd, cgroup, group, stdio, id, context,
+                                  exec.args, exec.timeout_ms);
+  RETURN_IF_ERROR(LaunchFailure(started.status(), exec));
+  const keeper::LaunchResult& launched = *started;
   const Pending forget([&] { context.keeper->Drop(id); });
   stdio.out.Reset();
   stdio.err.Reset();

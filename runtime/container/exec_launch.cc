@@ -2,6 +2,9 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <climits>
+
 #include "runtime/container/launch_plan.h"
 #include "runtime/sys/clone.h"
 
@@ -31,16 +34,21 @@ StatusOr<keeper::LaunchResult> LaunchExec(const ContainerSpec& spec, const Ident
                                           int pidfd, Cgroup& cgroup, const ExecCgroup& group,
                                           const Stdio& stdio, const std::string& id,
                                           const RuntimeContext& context,
-                                          const std::vector<std::string>& args) {
+                                          const std::vector<std::string>& args, int timeout_ms) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const TaskFiles> tasks, cgroup.OpenTasks());
   ASSIGN_OR_RETURN(LaunchPlan plan,
                    MakeExecPlan(spec, identity, pidfd, group.fd(), tasks->fds(), stdio, args));
   keeper::ExecRequest request;
   request.id = id;
   request.container_id = spec.id;
+  request.pod_id = spec.sandbox_id;
+  request.deadline_ms = std::min(context.launch_ms, timeout_ms > 0 ? timeout_ms : INT_MAX);
   request.plan = std::move(plan.bytes);
   request.fds = plan.fds;
-  return context.keeper->LaunchExec(request);
+  StatusOr<keeper::LaunchResult> launched = context.keeper->LaunchExec(request);
+  // What is frozen or waits for a dead server dies once it is let go.
+  if (!launched.ok()) (void)group.Kill();
+  return launched;
 }
 
 StatusOr<int> ExecExitCode(const RuntimeContext& context, const std::string& id, int pidfd) {

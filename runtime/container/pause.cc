@@ -87,6 +87,8 @@ StatusOr<UniqueFd> Launch(const std::string& pod_id, Cgroup& cgroup, const IdMap
   plan.head().user = plan.Fd(pod.user.get());
   keeper::LaunchRequest request;
   request.id = PauseId(pod_id);
+  request.pod_id = pod_id;
+  request.deadline_ms = context.launch_ms;
   request.plan = plan.Finish();
   request.fds = plan.fds();
   ASSIGN_OR_RETURN(keeper::LaunchResult launched, context.keeper->Launch(request));

@@ -37,15 +37,17 @@ StatusOr<Stdio> MakeStdio(const PreparedContainer& prepared) {
 }
 
 keeper::LaunchRequest MakeRequest(const PreparedContainer& prepared, LaunchPlan& plan,
-                                  const Stdio& stdio, const StartOptions& options) {
+                                  const Stdio& stdio, const StartOptions& options, int launch_ms) {
   keeper::LaunchRequest request;
   request.id = prepared.spec.id;
+  request.pod_id = prepared.spec.sandbox_id;
   request.plan = std::move(plan.bytes);
   request.fds = plan.fds;
   request.stdout_read = stdio.out_read.get();
   request.stderr_read = stdio.err_read.get();
   request.pty_master = stdio.terminal_master.get();
   request.stdin_write = stdio.in_write.get();
+  request.deadline_ms = launch_ms;
   request.log = options.log;
   request.log_offset = options.log_offset;
   request.max_line = options.max_log_line;
@@ -67,8 +69,9 @@ StatusOr<StartedContainer> StartContainer(PreparedContainer& prepared, const Pod
   const int pid = prepared.spec.pid == NamespaceMode::kPod ? pod.pause.get() : options.pid_target;
   ASSIGN_OR_RETURN(LaunchPlan plan,
                    MakeStartPlan(prepared, pod, tasks->fds(), stdio, pid, context.features));
-  ASSIGN_OR_RETURN(keeper::LaunchResult launched,
-                   context.keeper->Launch(MakeRequest(prepared, plan, stdio, options)));
+  ASSIGN_OR_RETURN(
+      keeper::LaunchResult launched,
+      context.keeper->Launch(MakeRequest(prepared, plan, stdio, options, context.launch_ms)));
   processes.Commit();
 
   StartedContainer started;

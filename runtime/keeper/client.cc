@@ -160,7 +160,7 @@ StatusOr<LaunchResult> Client::Launch(const LaunchRequest& request) {
   std::vector<int> fds = holding->FdList();
   fds.push_back(plan.get());
   fds.insert(fds.end(), request.fds.begin(), request.fds.end());
-  return RunLaunch(message, request.id, fds, request.deadline_ms);
+  return RunLaunch(message, {request.id, request.pod_id}, fds, request.deadline_ms);
 }
 
 StatusOr<int64_t> Client::HoldContainer(const LaunchRequest& request, pid_t pid, int pidfd) {
@@ -214,7 +214,7 @@ StatusOr<LaunchResult> Client::LaunchExec(const ExecRequest& request) {
   }
   std::vector<int> fds = {plan.get()};
   fds.insert(fds.end(), request.fds.begin(), request.fds.end());
-  return RunLaunch(message, request.container_id, fds, request.deadline_ms);
+  return RunLaunch(message, {request.container_id, request.pod_id}, fds, request.deadline_ms);
 }
 
 // Both files are held until the keeper has confirmed the new one; if it dies in between, the slot's

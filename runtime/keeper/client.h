@@ -43,6 +43,7 @@ struct PodFds {
 
 struct LaunchRequest {
   std::string id;
+  std::string pod_id;    // "": none; how many of its launches may hang is limited
   std::string plan;      // flat plan (runtime/container/launch_plan)
   std::vector<int> fds;  // borrowed; what the plan's indices mean. At most 200.
   // The keeper's ends of stdio, borrowed. stdin is the daemon's business (streaming); its write end
@@ -66,6 +67,7 @@ struct LaunchResult {
 struct ExecRequest {
   std::string id;            // a new random id
   std::string container_id;  // "": none, a program of the host
+  std::string pod_id;        // as LaunchRequest's
   std::string plan;
   std::vector<int> fds;  // borrowed
   int deadline_ms = 30000;

@@ -91,18 +91,20 @@ StatusOr<Request> Client::RequestFor(RequestType type, const std::string& id) {
   return request;
 }
 
-StatusOr<LaunchResult> Client::RunLaunch(Request request, const std::string& container,
+StatusOr<LaunchResult> Client::RunLaunch(Request request, const Owner& owner,
                                          const std::vector<int>& fds, int deadline_ms) {
   const std::string id = request.id;
   const Deadline deadline = Clock::now() + std::chrono::milliseconds(deadline_ms);
-  const StatusOr<LaunchGate::Ticket> entered = gate_.Enter(container, deadline);
+  const StatusOr<LaunchGate::Ticket> entered = gate_.Enter(owner.container, owner.pod, deadline);
   Status failed = entered.status();
   if (failed.ok()) {
     Call call;
     call.launches = id;
+    call.ticket = *entered;
     request.deadline_ms = std::max(1, MillisUntil(deadline));
     auto packet = Ask(request, fds, deadline + kAnswerGrace, call);
-    gate_.Leave(*entered);
+    // A launcher that is lost stays counted until the keeper has it back (OnAnswer, FindLost).
+    if (!packet.ok() || packet->reply.lost == 0) gate_.Leave(*entered);
     if (packet.ok() && packet->reply.error == 0 && packet->fds.size() == 1)
       return LaunchResult{packet->reply.pid, std::move(packet->fds[0]), packet->reply.time_nanos};
     failed = packet.ok() ? LaunchError(packet->reply) : Annotate(packet.status(), "launch");

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -56,7 +57,8 @@ class Client final : public KeeperClient {
     enum class State { kWaiting, kDone, kLost };  // lost: the keeper died first
     State state = State::kWaiting;
     Packet packet;
-    std::string launches;  // the holding that becomes live with a good answer
+    std::string launches;                      // the holding that becomes live with a good answer
+    std::optional<LaunchGate::Ticket> ticket;  // of a launch
     std::condition_variable changed;
   };
 
@@ -67,8 +69,11 @@ class Client final : public KeeperClient {
                                 Deadline deadline);
   Status AskPlain(const Request& request, const std::vector<int>& fds, Deadline deadline,
                   const std::string& what);
-  StatusOr<LaunchResult> RunLaunch(Request request, const std::string& container,
-                                   const std::vector<int>& fds, int deadline_ms);
+  struct Owner {
+    std::string container, pod;
+  };
+  StatusOr<LaunchResult> RunLaunch(Request request, const Owner& owner, const std::vector<int>& fds,
+                                   int deadline_ms);
   void SendDrop(const std::shared_ptr<Connection>& connection, uint32_t slot,
                 const std::string& id);
   StatusOr<Request> RequestFor(RequestType type, const std::string& id);
@@ -78,6 +83,7 @@ class Client final : public KeeperClient {
   void Receive();
   bool ReceivePackets(const std::shared_ptr<Connection>& connection);
   void OnPacket(const std::shared_ptr<Connection>& connection, Packet packet);
+  void FindLost(uint32_t sequence);
   bool OnAnswer(Packet& packet);  // false: nobody waits for it any more
   void ReportExits();
   void ReportExit(uint32_t slot);
@@ -106,6 +112,7 @@ class Client final : public KeeperClient {
   SlotTable* table_ = nullptr;
   Holdings holdings_;
   std::map<uint32_t, Call*> calls_;
+  std::map<uint32_t, LaunchGate::Ticket> lost_;  // launches given up, by their sequence
   uint32_t next_sequence_ = 1;
   pid_t keeper_pid_ = -1;
 };

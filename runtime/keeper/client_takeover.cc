@@ -110,9 +110,19 @@ void Client::OnPacket(const std::shared_ptr<Connection>& connection, Packet pack
     return;
   }
   if (OnAnswer(packet)) return;
+  if (reply.type == ReplyType::kLaunched) FindLost(reply.sequence);
   // A launch that its caller no longer waited for; he has been told that it failed.
   if (reply.type == ReplyType::kLaunched && reply.error == 0 && reply.slot < kSlots)
     SendDrop(connection, reply.slot, table_->slot[reply.slot].id);
+}
+
+// The second answer to a launch that was given up: its launcher is back.
+void Client::FindLost(uint32_t sequence) {
+  std::lock_guard lock(mu_);
+  const auto found = lost_.find(sequence);
+  if (found == lost_.end()) return;
+  gate_.Leave(found->second);
+  lost_.erase(found);
 }
 
 bool Client::OnAnswer(Packet& packet) {
@@ -126,6 +136,10 @@ bool Client::OnAnswer(Packet& packet) {
     auto copy = DupFd(packet.fds[0].get());
     if (copy.ok()) holding->fds[kRolePidfd] = *std::move(copy);
     holding->live = true;
+  }
+  if (packet.reply.lost != 0 && call.ticket) {
+    gate_.Lose(*call.ticket);
+    lost_.emplace(packet.reply.sequence, *call.ticket);
   }
   call.packet = std::move(packet);
   call.state = Call::State::kDone;
@@ -162,6 +176,9 @@ void Client::LoseCalls() {
     call->state = Call::State::kLost;
     call->changed.notify_one();
   }
+  for (const auto& [sequence, ticket] : lost_)
+    gate_.Leave(ticket);  // nobody tells of them any more
+  lost_.clear();
   connected_changed_.notify_all();
 }
 

@@ -136,7 +136,7 @@ void Keeper::OnTimers() {
   if (TimeoutMs() != 0) return;
   const int64_t now = MonotonicNanos();
   for (LaunchJob stuck; launchers_.Expire(now, &stuck);)
-    LaunchFailed(stuck, ETIMEDOUT, "launch", "deadline passed; the child cannot be killed");
+    LaunchFailed(stuck, ETIMEDOUT, "launch", "deadline passed; the child cannot be killed", true);
   uint32_t index = 0;
   for (uint32_t stream = 0; pump_.attachments().Expire(now, &index, &stream);)
     if (index < kSlots) pump_.Settle(index, stream, slot(index), held_[index]);

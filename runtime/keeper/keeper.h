@@ -93,8 +93,10 @@ class Keeper {
   void OnHoldContainer(const Request& request, Fds& fds);
   void OnLauncher(uint32_t launcher);
   void Launched(const LaunchJob& job, const LaunchPacket& packet, int pidfd);
-  void LaunchFailed(const LaunchJob& job, int error, const char* step, const char* text);
+  void LaunchFailed(const LaunchJob& job, int error, const char* step, const char* text,
+                    bool lost = false);
   void Undo(const LauncherPool::Outcome& outcome);
+  void TellBack(const LaunchJob& job);
 
   // keeper_exits.cc
   void WatchExit(uint32_t index);

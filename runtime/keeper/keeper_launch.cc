@@ -59,7 +59,10 @@ void Keeper::OnLauncher(uint32_t launcher) {
   LauncherPool::Outcome outcome{};
   if (!launchers_.Take(launcher, &outcome)) return;
   const LaunchPacket& packet = outcome.packet;
-  if (outcome.late) return Undo(outcome);
+  if (outcome.late) {
+    Undo(outcome);
+    return TellBack(outcome.job);
+  }
   // While no daemon is there the launch stands: the next one finds it. One that has come since has
   // already looked, and has counted it as failed.
   const bool orphan = client_ >= 0 && outcome.job.connection != connection_;
@@ -78,6 +81,16 @@ void Keeper::Undo(const LauncherPool::Outcome& outcome) {
   sys::PidfdSendSignal(outcome.pidfd, SIGKILL);
   close(outcome.pidfd);
   reap_wanted_ = true;
+}
+
+// The slot may be another's by now: only the sequence is meant.
+void Keeper::TellBack(const LaunchJob& job) {
+  Reply reply{};
+  reply.type = ReplyType::kLaunched;
+  reply.sequence = job.sequence;
+  reply.slot = kSlots;
+  reply.error = ETIMEDOUT;
+  if (job.connection == connection_) Send(reply);
 }
 
 void Keeper::Launched(const LaunchJob& job, const LaunchPacket& packet, int pidfd) {
@@ -101,13 +114,15 @@ void Keeper::Launched(const LaunchJob& job, const LaunchPacket& packet, int pidf
   WatchExit(job.slot);
 }
 
-void Keeper::LaunchFailed(const LaunchJob& job, int error, const char* step, const char* text) {
+void Keeper::LaunchFailed(const LaunchJob& job, int error, const char* step, const char* text,
+                          bool lost) {
   Release(job.slot);
   Reply reply{};
   reply.type = ReplyType::kLaunched;
   reply.sequence = job.sequence;
   reply.slot = job.slot;
   reply.error = error;
+  reply.lost = lost ? 1 : 0;
   CopyText(reply.step, sizeof(reply.step), step);
   CopyText(reply.text, sizeof(reply.text), text);
   if (job.connection == connection_) Send(reply);

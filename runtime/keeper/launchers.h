@@ -47,7 +47,7 @@ struct LaunchPacket {
 class LauncherPool {
  public:
   static constexpr uint32_t kWanted = 4;
-  static constexpr uint32_t kMax = 16;
+  static constexpr uint32_t kMax = 64;
   // Launches at once: more than there are launchers only while some hang (client_gate.h). The rest
   // is for those that are written off.
   static constexpr uint32_t kAtOnce = 12;

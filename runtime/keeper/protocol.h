@@ -12,7 +12,7 @@ namespace crisp::keeper {
 inline constexpr uint32_t kMagic = 0x4b505243;  // "CRPK"
 // A keeper outlives daemon upgrades: it refuses an unknown major, ignores the minor.
 inline constexpr uint16_t kMajor = 1;
-inline constexpr uint16_t kMinor = 1;
+inline constexpr uint16_t kMinor = 2;
 
 inline constexpr uint32_t kSlots = 4096;
 inline constexpr size_t kIdSize = 72;  // 64 hex digits, NUL, rounded up
@@ -90,10 +90,12 @@ static_assert(sizeof(Request) == 72 + kIdSize);
 enum class ReplyType : uint16_t {
   kDone = 1,  // `error` 0 or errno
   kHello,     // + table fd; `pid`, `launchers`
-  kLaunched,  // + pidfd; or error, step, text
-  kSlot,      // kGet: `slot` = kSlots at the end
-  kExited,    // event: look at this slot of the table; kSlots: look at all
-  kDrained,   // event: all output of this slot has reached its log
+  // + pidfd; or error, step, text. With `lost` (since minor 2) the child cannot be killed: a second
+  // one, with the same sequence and an error, tells that its launcher is back.
+  kLaunched,
+  kSlot,     // kGet: `slot` = kSlots at the end
+  kExited,   // event: look at this slot of the table; kSlots: look at all
+  kDrained,  // event: all output of this slot has reached its log
 };
 
 struct Reply {
@@ -107,7 +109,7 @@ struct Reply {
   uint32_t role_mask;
   int32_t pid;
   uint32_t launchers;
-  uint32_t reserved;
+  uint32_t lost;
   int64_t time_nanos;
   char step[40];
   char text[160];
