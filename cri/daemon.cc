@@ -171,7 +171,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   }
 
   const int64_t start = MonotonicNanos();
-  ASSIGN_OR_RETURN(const RecoveryReport report, Recover(replay, parts));
+  ASSIGN_OR_RETURN(const RecoveryReport report, Recover(replay, parts, config_.state));
   LogInfo("recovered", {{"pods", absl::StrCat(report.pods)},
                         {"containers", absl::StrCat(report.containers)},
                         {"exited_unseen", absl::StrCat(report.exited_unseen)},

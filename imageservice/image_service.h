@@ -75,7 +75,7 @@ struct FsUsage {
 class ImageService {
  public:
   virtual ~ImageService() = default;
-  // Loads the records, drops half-made layers of an unclean stop.
+  // Loads the records. Half-made layers of an unclean stop stay until DropUnused.
   static StatusOr<std::unique_ptr<ImageService>> Open(const ImageOptions& options);
 
   // Returns the image id. Concurrent pulls of one reference share one download. `cancelled` is
@@ -94,6 +94,11 @@ class ImageService {
   virtual StatusOr<FsUsage> Usage() = 0;
   // For a container. NOT_FOUND names the image.
   virtual StatusOr<ImageHandle> Acquire(const std::string& reference) = 0;
+  // After a restart: pins the layers of a container whose image was removed while it lives, by the
+  // `lower_dirs` of its handle. NOT_FOUND: one of them is gone.
+  virtual StatusOr<std::shared_ptr<void>> Hold(const std::vector<std::string>& lower_dirs) = 0;
+  // Once everybody holds what he uses: layers that no image names and nobody holds are removed.
+  virtual Status DropUnused() = 0;
   // An OCI layout directory (index.json, blobs/) under the given tag; `pin` marks it as not
   // collectable.
   virtual StatusOr<std::string> LoadLayout(const std::string& directory, const std::string& tag,

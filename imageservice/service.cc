@@ -57,7 +57,6 @@ StatusOr<std::unique_ptr<Service>> Service::Open(const ImageOptions& options) {
   ASSIGN_OR_RETURN(service->layers_, LayerStore::Open(options.root, service->options_.unpacker));
   ASSIGN_OR_RETURN(service->images_,
                    ImageStore::Open(options.root, service->layers_, service->power_lost_));
-  RETURN_IF_ERROR(service->layers_->DropUnknown());
   service->puller_ =
       std::make_unique<Puller>(service->options_, service->layers_.get(), service->images_.get());
   return service;
@@ -122,6 +121,15 @@ StatusOr<ImageHandle> Service::Acquire(const std::string& reference) {
   }
   handle.pin = std::const_pointer_cast<StoredImage>(image);
   return handle;
+}
+
+StatusOr<std::shared_ptr<void>> Service::Hold(const std::vector<std::string>& lower_dirs) {
+  auto layers = std::make_shared<std::vector<LayerPtr>>();
+  for (const std::string& dir : lower_dirs) {
+    ASSIGN_OR_RETURN(LayerPtr layer, layers_->AdoptPath(dir));
+    layers->push_back(std::move(layer));
+  }
+  return std::shared_ptr<void>(std::move(layers));
 }
 
 StatusOr<std::string> Service::LoadLayout(const std::string& directory, const std::string& tag,

@@ -24,6 +24,8 @@ class Service : public ImageService {
   Status Remove(const std::string& reference) override;
   StatusOr<FsUsage> Usage() override;
   StatusOr<ImageHandle> Acquire(const std::string& reference) override;
+  StatusOr<std::shared_ptr<void>> Hold(const std::vector<std::string>& lower_dirs) override;
+  Status DropUnused() override { return layers_->DropUnknown(); }
   StatusOr<std::string> LoadLayout(const std::string& directory, const std::string& tag,
                                    bool pin) override;
   std::vector<PullProgress> Pulls() override;

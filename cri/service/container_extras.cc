@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "runtime/base/log.h"
 #include "runtime/container/image_volume.h"
 
 namespace crisp::cri {
@@ -43,9 +44,18 @@ Status AcquireVolumes(image::ImageService& images, Container* container) {
   return absl::OkStatus();
 }
 
+std::shared_ptr<void> PinAgain(image::ImageService& images, const records::Image& record) {
+  if (auto image = images.Acquire(record.id()); image.ok()) return image->pin;
+  auto held = images.Hold({record.lower_dirs().begin(), record.lower_dirs().end()});
+  if (held.ok()) return *held;
+  LogWarning("layers of a container are gone",
+             {{"image", record.id()}, {"error", held.status().ToString()}});
+  return nullptr;
+}
+
 void PinVolumesAgain(image::ImageService& images, Container* container) {
   for (const records::Image& record : container->volume_images) {
-    if (auto image = images.Acquire(record.id()); image.ok()) AddPin(image->pin, container);
+    AddPin(PinAgain(images, record), container);
   }
 }
 

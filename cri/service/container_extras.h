@@ -9,10 +9,14 @@ namespace crisp::cri {
 
 records::Image ImageRecord(const image::ImageHandle& handle);  // container_create.cc
 
+// The layers that a container runs from, pinned again after a restart; from the record, where the
+// image was removed meanwhile. Null: they are gone.
+std::shared_ptr<void> PinAgain(image::ImageService& images, const records::Image& record);
+
 // The images of the container's image mounts: records for the journal, pins beside its own image's.
 // The error begins with what the kubelet recognises.
 Status AcquireVolumes(image::ImageService& images, Container* container);
-// The same after a restart, from the records; an image that is gone only loses its pin.
+// The same after a restart.
 void PinVolumesAgain(image::ImageService& images, Container* container);
 
 // The edits of the CDI devices that the request names, in its field or in annotations

@@ -166,8 +166,7 @@ void OpenResources(Container& container, const std::string& parent, const Servic
   if (auto cgroup = parts.runtime.cgroups->Open(parent, container.id); cgroup.ok()) {
     container.cgroup = std::move(*cgroup);
   }
-  if (auto image = parts.images->Acquire(container.image.id()); image.ok())
-    container.image_pin = image->pin;
+  container.image_pin = PinAgain(*parts.images, container.image);
   PinVolumesAgain(*parts.images, &container);
 }
 
@@ -203,9 +202,33 @@ void RestoreContainer(const records::Container& record, Held& held, const Servic
   }
 }
 
-// What carries an id that no record knows: made, and never recorded.
+std::vector<std::string> NamesIn(const std::string& path) {
+  const auto dir = OpenDir(path);
+  return dir.ok() ? ListDir(dir->get()).value_or(std::vector<std::string>{})
+                  : std::vector<std::string>{};
+}
+
+// Daemons with folders of their own may share a parent cgroup: of what stands below it, ours are
+// ids that the journal has ever named, that the keeper holds, or that have their folder here.
+std::set<std::string> OurIds(const JournalReplay& replay, const Held& held,
+                             const ServiceParts& parts, const std::string& state_dir) {
+  std::set<std::string> ids;
+  for (const records::Record& record : replay.records) {
+    ids.insert({record.pod().id(), record.container().id(), record.removed_pod(),
+                record.removed_container()});
+  }
+  for (const auto& [id, pod] : held.pods) ids.insert(id);
+  for (const auto& [id, container] : held.containers) ids.insert({id, runtime::PodOfPause(id)});
+  for (const std::string& dir : {parts.runtime.containers_dir, state_dir + "/sandboxes"}) {
+    for (const std::string& name : NamesIn(dir)) ids.insert(name);
+  }
+  return ids;
+}
+
+// What carries an id of ours that no record knows: made, and never recorded.
 int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
-          const ServiceParts& parts) {
+          const ServiceParts& parts, const std::string& state_dir) {
+  const std::set<std::string> ours = OurIds(replay, held, parts, state_dir);
   std::map<std::string, std::string> unknown;  // id -> cgroup parent
   for (auto& [id, pod] : held.pods) parts.runtime.keeper->Drop(id);
   for (auto& [id, container] : held.containers) unknown[id] = "";
@@ -224,16 +247,12 @@ int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
     if (!paths.ok()) continue;
     for (const std::string& path : *paths) {
       const std::string id = path.substr(path.rfind('/') + 1);
+      if (ours.count(id) == 0) continue;
       if (folded.containers.count(id) + known.count(id) == 0) unknown[id] = parent;
     }
   }
-  if (const auto dir = OpenDir(parts.runtime.containers_dir); dir.ok()) {
-    for (const std::string& id : ListDir(dir->get()).value_or(std::vector<std::string>{})) {
-      if (IsId(id) && folded.containers.count(id) == 0) unknown.emplace(id, "");
-    }
-  }
-  if (const auto dir = OpenDir(parts.runtime.oci_dir); dir.ok()) {
-    for (const std::string& id : ListDir(dir->get()).value_or(std::vector<std::string>{})) {
+  for (const std::string& dir : {parts.runtime.containers_dir, parts.runtime.oci_dir}) {
+    for (const std::string& id : NamesIn(dir)) {
       if (IsId(id) && folded.containers.count(id) == 0) unknown.emplace(id, "");
     }
   }
@@ -246,7 +265,8 @@ int Sweep(const JournalReplay& replay, const FoldedRecords& folded, Held& held,
 
 }  // namespace
 
-StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts) {
+StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts,
+                                 const std::string& state_dir) {
   RecoveryReport report;
   const FoldedRecords folded = FoldRecords(replay.records);
   ASSIGN_OR_RETURN(Held held, AskKeeper(*parts.runtime.keeper));
@@ -257,7 +277,10 @@ StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts
       (*target)->joined = true;
   }
   RETURN_IF_ERROR(parts.network->Sweep());
-  report.swept = Sweep(replay, folded, held, parts);
+  // Not before every container holds its own: its image may have been removed long ago.
+  if (const Status dropped = parts.images->DropUnused(); !dropped.ok())
+    LogWarning("removing unused layers", {{"error", dropped.ToString()}});
+  report.swept = Sweep(replay, folded, held, parts, state_dir);
   report.pods = static_cast<int>(parts.pods->Pods().size());
   report.containers = static_cast<int>(parts.pods->Containers().size());
   return report;

@@ -12,6 +12,7 @@ struct RecoveryReport {
   int swept = 0;          // leftovers that belong to no record
 };
 
-StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts);
+StatusOr<RecoveryReport> Recover(const JournalReplay& replay, const ServiceParts& parts,
+                                 const std::string& state_dir);
 
 }  // namespace crisp::cri

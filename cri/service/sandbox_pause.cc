@@ -1,6 +1,7 @@
 // The first process of a pid namespace that a pod's containers share: its end, expected or not.
 #include "absl/time/clock.h"
 #include "cri/service/runtime_service.h"
+#include "runtime/base/files.h"
 #include "runtime/base/log.h"
 #include "runtime/container/pause.h"
 
@@ -8,6 +9,8 @@ namespace crisp::cri {
 
 Status RuntimeService::BeginPause(Pod& pod, const runtime::IdMap& id_map,
                                   runtime::PodSandbox* sandbox) {
+  // Tells the next start whose the cgroup is; goes with the pod's files.
+  RETURN_IF_ERROR(MakeDirs(absl::StrCat(options_.state_dir, "/sandboxes/", pod.id), 0700));
   ASSIGN_OR_RETURN(runtime::Pause pause,
                    runtime::StartPause(pod.id, pod.config.linux().cgroup_parent(), id_map, *sandbox,
                                        parts_.runtime));

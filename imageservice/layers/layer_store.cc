@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "absl/strings/strip.h"
 #include "imageservice/content/digest.h"
 #include "imageservice/layers/layer_info.h"
 #include "runtime/base/files.h"
@@ -94,6 +95,16 @@ StatusOr<LayerPtr> LayerStore::Adopt(const std::string& diff_id, bool deep) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (LayerPtr layer = Lookup(diff_id)) return layer;
   return Register(diff_id, info);
+}
+
+StatusOr<LayerPtr> LayerStore::AdoptPath(const std::string& path) {
+  constexpr size_t kHex = 64;
+  absl::string_view hex = path;
+  if (!absl::ConsumePrefix(&hex, path_ + "/") || !absl::ConsumeSuffix(&hex, "/fs") ||
+      hex.size() != kHex || hex.find_first_not_of("0123456789abcdef") != hex.npos) {
+    return absl::NotFoundError(absl::StrCat(path, " is no layer of ", path_));
+  }
+  return Adopt(absl::StrCat("sha256:", hex), /*deep=*/false);
 }
 
 Status LayerStore::DropUnknown() {

@@ -72,6 +72,8 @@ class LayerStore : public std::enable_shared_from_this<LayerStore> {
   // A layer that an image record names. NOT_FOUND, or with `deep` also DATA_LOSS if the tree is
   // not what was unpacked.
   StatusOr<LayerPtr> Adopt(const std::string& diff_id, bool deep);
+  // By the path that a Layer gave in an earlier life of the daemon.
+  StatusOr<LayerPtr> AdoptPath(const std::string& path);
   // Whatever was not adopted is half-made or unreferenced: goes to the trash.
   Status DropUnknown();
 

@@ -200,7 +200,9 @@ ImageOptions OptionsFor(const std::string& root) {
 std::unique_ptr<ImageService> OpenService(const std::string& root) {
   auto service = ImageService::Open(OptionsFor(root));
   EXPECT_TRUE(service.ok()) << service.status();
-  return service.ok() ? *std::move(service) : nullptr;
+  if (!service.ok()) return nullptr;
+  EXPECT_TRUE((*service)->DropUnused().ok());
+  return *std::move(service);
 }
 
 void WriteText(const std::string& path, const std::string& text) {
