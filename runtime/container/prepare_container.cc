@@ -185,10 +185,11 @@ StatusOr<std::unique_ptr<PreparedContainer>> PrepareContainer(const ContainerSpe
       if (prepared->cgroup != nullptr) (void)prepared->cgroup->Remove();
     });
   }
-  SideStep cgroup(context.side, [&] { return MakeLimitedCgroup(prepared.get(), context, reuse); });
   const Status made = MakeDirectories(spec, context, reuse);
   if (absl::IsAlreadyExists(made)) directories.Commit();  // another container's
   RETURN_IF_ERROR(made);
+  // Not before its folder is there, by which a start of the daemon knows an unrecorded one as ours.
+  SideStep cgroup(context.side, [&] { return MakeLimitedCgroup(prepared.get(), context, reuse); });
   RETURN_IF_ERROR(MakeRoot(prepared.get(), context));
   RETURN_IF_ERROR(MakeDevices(prepared.get()));
   RETURN_IF_ERROR(MakeBinds(prepared.get(), context));
