@@ -17,7 +17,7 @@ import (
 
 // Two daemons with folders of their own and one parent cgroup: a restart of one sweeps nothing of the other's, whatever state its
 // pods are in.
-func TestSideBySide(t *testing.T) {
+func TestRestartBesideAnother(t *testing.T) {
 	first, second := host.Start(t, host.Options{Folder: "first", NoLeak: true}), host.Start(t, host.Options{Folder: "second", NoLeak: true}) // each sees the other's processes
 	edits := []host.Sandbox{host.HostNetwork, func(c *v1.PodSandboxConfig) {
 		c.Linux.CgroupParent = "/" + node.Name() + "/shared"
