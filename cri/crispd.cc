@@ -42,8 +42,8 @@ void PrepareProcess() {
   mallopt(M_ARENA_MAX, 2);  // many gRPC threads must not mean many heaps
   // Debian builds Abseil with its search for lock cycles on: gRPC's locks would pay for it.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  // What others may read (cgroups seen from a user namespace, logs) is made with its final mode, the
-  // rest with 0600 or 0700.
+  // What others may read (cgroups seen from a user namespace, logs) is made with its final mode,
+  // the rest with 0600 or 0700.
   umask(0022);
   prctl(PR_SET_DUMPABLE, 0);
   rlimit files{};
