@@ -45,7 +45,7 @@ func TestStreamMemoryIsBounded(t *testing.T) {
 		t.Skip("the figure is the shipped daemon's")
 	}
 	const each, bound = 50, 256
-	h := host.Start(t, host.Options{Config: "[streaming]\non_disconnect = \"kill\"\n"})
+	h := host.Start(t, host.Options{Config: "[streaming]\non_disconnect = \"kill\"\n[network]\npool_size = 0\n"})
 	pod := h.Pod()
 	id := h.Sleeper(pod)
 	endlessServer(h, pod, 7000)
