@@ -51,6 +51,33 @@ func tryExec(h *host.Host, id string, limit time.Duration) error {
 	return err
 }
 
+// ambush is a node with an attacker's program, and what must be the same after the attack.
+type ambush struct {
+	*host.Host
+	keepers []int
+	daemon  int
+	attack  host.Container
+}
+
+func newAmbush(t *testing.T) *ambush {
+	h := host.Start(t, host.Options{})
+	return &ambush{h, h.KeeperPids(), h.DaemonPid(), ptracer(h)}
+}
+
+// lie starts the attacker.
+func (a *ambush) lie(pod *host.Pod, edits ...host.Container) string {
+	canary := a.Folder + "/canary"
+	os.WriteFile(canary, nil, 0o644)
+	return a.Run(pod, []string{"/ptracer", "lwtk", canary}, append([]host.Container{a.attack}, edits...)...)
+}
+
+// end stops the attacker and says what he has achieved: nothing.
+func (a *ambush) end(attacker string) {
+	a.Helper()
+	a.StopContainer(attacker, 0)
+	wantIntact(a.Host, attacker, a.keepers, a.daemon)
+}
+
 // wantIntact says what the attacker has achieved: nothing.
 func wantIntact(h *host.Host, attacker string, keepers []int, daemon int) {
 	h.Helper()
@@ -89,12 +116,8 @@ func wantIntact(h *host.Host, attacker string, keepers []int, daemon int) {
 // S11 (CVE-2016-9962): somebody with CAP_SYS_PTRACE lies in wait for processes that enter his pid namespace. He finds nothing in
 // them that he could not have anyway, and what he does to them harms nobody else: they share no memory with the keeper.
 func TestS11PtraceOfExec(t *testing.T) {
-	h := host.Start(t, host.Options{})
-	keepers, daemon := h.KeeperPids(), h.DaemonPid()
-	attack := ptracer(h)
-	canary := h.Folder + "/canary"
-	os.WriteFile(canary, nil, 0o644)
-	id := h.Run(h.Pod(), []string{"/ptracer", "lwtk", canary}, attack)
+	h := newAmbush(t)
+	id := h.lie(h.Pod())
 	other := h.Sleeper(h.Pod())
 	var all sync.WaitGroup
 	for range 3 {
@@ -102,25 +125,20 @@ func TestS11PtraceOfExec(t *testing.T) {
 		go func() {
 			defer all.Done()
 			for range 100 {
-				tryExec(h, id, host.Limit)
+				tryExec(h.Host, id, host.Limit)
 			}
 		}()
 	}
 	all.Wait()
 	h.ExecOut(other, "true")
-	h.StopContainer(id, 0)
-	wantIntact(h, id, keepers, daemon)
+	h.end(id)
 }
 
 // S11: and so for containers that are started into a pid namespace that the attacker shares, and for execs into them.
 func TestS11PtraceOfSidecar(t *testing.T) {
-	h := host.Start(t, host.Options{})
-	keepers, daemon := h.KeeperPids(), h.DaemonPid()
-	attack := ptracer(h)
-	canary := h.Folder + "/canary"
-	os.WriteFile(canary, nil, 0o644)
+	h := newAmbush(t)
 	pod := h.Pod(sharedPid)
-	id := h.Run(pod, []string{"/ptracer", "lwtk", canary}, attack, inSharedPid)
+	id := h.lie(pod, inSharedPid)
 	victim := ""
 	for range 20 { // its own start may be what is killed
 		victim = h.Create(pod, h.ContainerConfig([]string{"sleep", "1000"}, inSharedPid))
@@ -131,37 +149,33 @@ func TestS11PtraceOfSidecar(t *testing.T) {
 	for range 40 {
 		one := h.Create(pod, h.ContainerConfig([]string{"true"}, inSharedPid))
 		h.TryStart(one)
-		tryExec(h, victim, host.Limit)
+		tryExec(h.Host, victim, host.Limit)
 		h.RemoveContainer(one)
 	}
-	h.StopContainer(id, 0)
-	wantIntact(h, id, keepers, daemon)
+	h.end(id)
 }
 
 // S11: and for execs into a container beside which the attacker came later (kubectl debug --target).
 func TestS11PtraceFromDebugContainer(t *testing.T) {
-	h := host.Start(t, host.Options{})
-	keepers, daemon := h.KeeperPids(), h.DaemonPid()
-	attack := ptracer(h)
-	canary := h.Folder + "/canary"
-	os.WriteFile(canary, nil, 0o644)
+	h := newAmbush(t)
 	pod := h.Pod()
 	target := h.Sleeper(pod)
-	id := h.Run(pod, []string{"/ptracer", "lwtk", canary}, attack, func(c *v1.ContainerConfig) {
+	id := h.lie(pod, func(c *v1.ContainerConfig) {
 		o := c.Linux.SecurityContext.NamespaceOptions
 		o.Pid, o.TargetId = v1.NamespaceMode_TARGET, target
 	})
 	for range 60 {
-		tryExec(h, target, host.Limit)
+		tryExec(h.Host, target, host.Limit)
 	}
+	killed := h.daemon
 	h.KillDaemon()
 	h.StartDaemon()
+	h.daemon = h.DaemonPid()
 	for range 60 {
-		tryExec(h, target, host.Limit)
+		tryExec(h.Host, target, host.Limit)
 	}
-	h.StopContainer(id, 0)
-	wantIntact(h, id, keepers, h.DaemonPid())
-	if h.DaemonPid() == daemon {
+	h.end(id)
+	if h.DaemonPid() == killed {
 		t.Error("the daemon was not started again")
 	}
 }
