@@ -104,8 +104,8 @@ class CgroupHost {
   virtual StatusOr<std::unique_ptr<Cgroup>> Create(const std::string& parent,
                                                    const std::string& name,
                                                    const CgroupLimits& at_start = {}) = 0;
-  // What Create() would make above the group, ahead of it: a pod's parent is made while its
-  // namespaces are. LeaveParent() removes it again if we made it and nothing is in it.
+  // What Create() would make above the group, ahead of it. LeaveParent() removes it again if we
+  // made it and nothing is in it.
   virtual Status MakeParent(const std::string& parent) = 0;
   virtual void LeaveParent(const std::string& parent) = 0;
   // An existing one (after a restart of the daemon). NOT_FOUND when it exists in no hierarchy.

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 #include "runtime/base/files.h"
+#include "runtime/base/pending.h"
 #include "runtime/cgroup/path.h"
 
 namespace crisp::runtime {
@@ -49,27 +50,22 @@ bool IsOurs(HostState& state, const std::string& path) {
   return dir.valid() && fgetxattr(dir.get(), kMark, &value, 1) == 1;
 }
 
-// EEXIST is fine for a parent. True: we made some of it.
-StatusOr<bool> MakeParentIn(const Hierarchy& h, const std::string& path) {
-  if (mkdirat(h.root.get(), Below(path, "").c_str(), 0755) != 0) {
-    if (errno == EEXIST) return false;
-    return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
-  }
-  if (!h.v2 && h.Has("cpuset")) RETURN_IF_ERROR(FillCpuset(h, path));
-  return true;
-}
-
+// Made in all or partly there already; EEXIST is fine for a parent. One that is half made is ours
+// to remove too.
 Status MakeParent(HostState& state, const std::string& path) {
   bool made = false;
-  Status status;
+  const Pending remember([&] {
+    if (made) Remember(state, path);
+  });
   for (const Hierarchy& h : state.hierarchies) {
-    const StatusOr<bool> here = MakeParentIn(h, path);
-    made |= !here.ok() || *here;
-    status = here.status();
-    if (!status.ok()) break;
+    if (mkdirat(h.root.get(), Below(path, "").c_str(), 0755) == 0) {
+      made = true;
+      if (!h.v2 && h.Has("cpuset")) RETURN_IF_ERROR(FillCpuset(h, path));
+    } else if (errno != EEXIST) {
+      return ErrnoStatus(errno, "make cgroup ", h.mount_point, path);
+    }
   }
-  if (made) Remember(state, path);  // a half-made one too: its removal is ours
-  return status;
+  return absl::OkStatus();
 }
 
 constexpr const char* kCpusetFiles[] = {"cpuset.cpus", "cpuset.mems"};
