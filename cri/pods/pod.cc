@@ -29,6 +29,7 @@ records::Record RecordOf(const Pod& pod) {
   out->set_network(pod.network_record);
   out->set_state(static_cast<int>(pod.state));
   if (pod.selinux_level) out->set_selinux_level(*pod.selinux_level);
+  out->set_made_parent(pod.made_parent);
   if (pod.updated) {
     pod.overhead.SerializeToString(out->mutable_overhead());
     pod.resources.SerializeToString(out->mutable_resources());

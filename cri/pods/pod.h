@@ -85,6 +85,7 @@ struct Pod {
   std::shared_ptr<const runtime::PodSandbox> sandbox;  // null once stopped
   std::shared_ptr<runtime::Cgroup> pause_cgroup;       // of sandbox->pause
   std::unique_ptr<SideStep> group;                     // makes the pod's cgroup parent
+  std::string made_parent;                             // CgroupHost::MissingParent before that
   bool updated = false;                                // these are no longer the config's:
   v1::LinuxContainerResources overhead, resources;
   std::vector<std::shared_ptr<Container>> containers;

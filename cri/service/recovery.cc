@@ -57,6 +57,8 @@ void RestorePod(const records::Pod& record, Held& held, const ServiceParts& part
   if (!record.selinux_level().empty())
     pod->selinux_level = parts.pods->levels().Take(record.selinux_level());
   pod->state = static_cast<PodState>(record.state());
+  pod->made_parent = record.made_parent();
+  parts.runtime.cgroups->AdoptParent(pod->made_parent, pod->config.linux().cgroup_parent());
   pod->updated = record.has_resources();
   pod->overhead = pod->config.linux().overhead();
   pod->resources = pod->config.linux().resources();

@@ -25,14 +25,15 @@ Status RuntimeService::RemovePodSandbox(const v1::RemovePodSandboxRequest& reque
   std::lock_guard<std::mutex> lock(pod->mu);
   if (pod->state == PodState::kRemoving) return absl::OkStatus();
   pod->state = PodState::kRemoving;
+  pod->group.reset();
+  parts_.runtime.cgroups->LeaveParent(pod->config.linux().cgroup_parent());
+  // Only now: without the record nobody would know that the parent is ours.
   records::Record record;
   record.set_removed_pod(pod->id);
   RETURN_IF_ERROR(parts_.journal->Append(record));
   NoteEvent(v1::CONTAINER_DELETED_EVENT, *pod);
   parts_.pods->RemovePod(pod->id);
   parts_.pods->names().Free(pod->name);
-  pod->group.reset();
-  parts_.runtime.cgroups->LeaveParent(pod->config.linux().cgroup_parent());
   call.stages().Mark("record");
   return absl::OkStatus();
 }

@@ -145,6 +145,8 @@ StatusOr<std::shared_ptr<Pod>> RuntimeService::MakePod(const v1::RunPodSandboxRe
   pod->ips = lease.ips;
   pod->network_record = lease.record;
   pod->sandbox = std::make_shared<const runtime::PodSandbox>(std::move(sandbox));
+  ASSIGN_OR_RETURN(pod->made_parent,
+                   parts_.runtime.cgroups->MissingParent(request.config().linux().cgroup_parent()));
   RETURN_IF_ERROR(parts_.journal->Append(RecordOf(*pod)));
   BeginPodGroup(*pod);
   parts_.pods->Add(pod);

@@ -108,6 +108,10 @@ class CgroupHost {
   // made it and nothing is in it.
   virtual Status MakeParent(const std::string& parent) = 0;
   virtual void LeaveParent(const std::string& parent) = 0;
+  // The topmost directory that MakeParent() would make, "" if none is missing: to be journaled
+  // before, so that AdoptParent() after a restart knows what was made or only half made.
+  virtual StatusOr<std::string> MissingParent(const std::string& parent) const = 0;
+  virtual void AdoptParent(const std::string& top, const std::string& parent) = 0;
   // An existing one (after a restart of the daemon). NOT_FOUND when it exists in no hierarchy.
   virtual StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                                  const std::string& name) = 0;

@@ -38,6 +38,8 @@ class Host : public CgroupHost {
                                            const CgroupLimits& at_start) override;
   Status MakeParent(const std::string& parent) override;
   void LeaveParent(const std::string& parent) override;
+  StatusOr<std::string> MissingParent(const std::string& parent) const override;
+  void AdoptParent(const std::string& top, const std::string& parent) override;
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override;
@@ -117,6 +119,16 @@ Status Host::MakeParent(const std::string& parent) {
 void Host::LeaveParent(const std::string& parent) {
   const auto below = PathOf(parent, "x");
   if (below.ok()) RemoveEmptyParents(*state_, *below);
+}
+
+StatusOr<std::string> Host::MissingParent(const std::string& parent) const {
+  ASSIGN_OR_RETURN(const std::string below, PathOf(parent, "x"));
+  return TopMissingParent(*state_, below);
+}
+
+void Host::AdoptParent(const std::string& top, const std::string& parent) {
+  const auto below = PathOf(parent, "x");
+  if (below.ok()) RememberParents(*state_, top, *below);
 }
 
 StatusOr<std::unique_ptr<Cgroup>> Host::Open(const std::string& parent, const std::string& name) {

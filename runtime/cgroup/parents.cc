@@ -123,6 +123,22 @@ Status MakeParents(HostState& state, const std::string& path) {
   return absl::OkStatus();
 }
 
+std::string TopMissingParent(const HostState& state, const std::string& path) {
+  const int root = state.hierarchies.front().root.get();
+  std::string top;
+  for (std::string p = ParentOf(path); p != "/"; p = ParentOf(p)) {
+    if (faccessat(root, Below(p, "").c_str(), F_OK, 0) == 0) break;
+    top = p;
+  }
+  return top;
+}
+
+void RememberParents(HostState& state, const std::string& top, const std::string& path) {
+  const std::vector<std::string> above = Ancestors(path);
+  for (auto it = std::find(above.begin(), above.end(), top); it != above.end(); ++it)
+    Remember(state, *it);
+}
+
 void RemoveEmptyParents(HostState& state, const std::string& path) {
   const std::unique_lock<std::shared_mutex> lock(state.parents_mutex);
   for (std::string parent = ParentOf(path); parent != "/"; parent = ParentOf(parent)) {

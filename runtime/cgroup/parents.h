@@ -10,6 +10,10 @@ namespace crisp::runtime {
 
 // Makes the parents of `path` where they are missing and remembers which.
 Status MakeParents(HostState& state, const std::string& path);
+// The topmost of the parents that is missing, "" if none is.
+std::string TopMissingParent(const HostState& state, const std::string& path);
+// Counts the parents of `path` from `top` downwards as made by us; "" = none.
+void RememberParents(HostState& state, const std::string& top, const std::string& path);
 // After a removal: parents that we made (this run or, by a mark in the v2 tree, an earlier one) and
 // that are empty now go too. Errors do not matter: a busy parent stays.
 void RemoveEmptyParents(HostState& state, const std::string& path);

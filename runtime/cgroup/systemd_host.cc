@@ -141,6 +141,8 @@ class SystemdHost : public CgroupHost {
   // systemd makes slices with the first scope in them, and removes them after the last.
   Status MakeParent(const std::string&) override { return absl::OkStatus(); }
   void LeaveParent(const std::string&) override {}
+  StatusOr<std::string> MissingParent(const std::string&) const override { return std::string(); }
+  void AdoptParent(const std::string&, const std::string&) override {}
   StatusOr<std::unique_ptr<Cgroup>> Open(const std::string& parent,
                                          const std::string& name) override;
   StatusOr<std::vector<std::string>> ListIds(const std::string& parent) const override {

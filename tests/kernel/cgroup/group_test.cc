@@ -169,6 +169,23 @@ TEST_P(GroupTest, OpenAndListIds) {
   }
 }
 
+// As a daemon leaves them that was killed between the first directory and the mark.
+TEST_P(GroupTest, HalfMadeParentGoesWithItsPod) {
+  const std::string top = *host_->MissingParent(parent_);
+  EXPECT_EQ(top, ParentOf(parent_));
+  const Hierarchy& first = hierarchies_.front();
+  ASSERT_EQ(mkdirat(first.root.get(), Below(top, "").c_str(), 0755), 0);
+  EXPECT_EQ(*host_->MissingParent(parent_), parent_);
+  ASSERT_EQ(mkdirat(first.root.get(), Below(parent_, "").c_str(), 0755), 0);
+  EXPECT_EQ(*host_->MissingParent(parent_), "");
+  host_->AdoptParent("", parent_);
+  host_->LeaveParent(parent_);
+  EXPECT_EQ(*host_->MissingParent(parent_), "");
+  host_->AdoptParent(top, parent_);
+  host_->LeaveParent(parent_);
+  EXPECT_EQ(*host_->MissingParent(parent_), top);
+}
+
 TEST_P(GroupTest, ForeignParentStays) {
   const std::string foreign = ParentOf(parent_);
   for (const Hierarchy& h : hierarchies_) {
