@@ -268,6 +268,7 @@ NetworkStatus NetworkManager::CurrentStatus() {
   const Plan plan = CurrentPlan();
   NetworkStatus status;
   status.conflist_json = plan.json;
+  status.pool_missing = pool_.missing();
   Status problem = plan.problem.empty() ? absl::OkStatus() : absl::UnavailableError(plan.problem);
   if (plan.bridge) {
     problem = plan.bridge->last_status();

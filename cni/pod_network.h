@@ -50,6 +50,7 @@ struct NetworkStatus {
   std::string reason, message;  // "NetworkPluginNotReady", "Network plugin returns error: cni
                                 // plugin not initialized"
   std::string conflist_json;    // what is in force, for verbose status
+  size_t pool_missing = 0;      // networks that are still to be made ready
 };
 
 class PodNetwork {

@@ -1,5 +1,6 @@
 #include "cni/pool/cable_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 
@@ -77,6 +78,11 @@ int64_t CablePool::RefillAt(const LiveNetwork* network) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!WantsLocked(network)) return std::numeric_limits<int64_t>::max();
   return ready_.size() * 2 <= size_ ? 0 : last_take_ + kQuietNanos;
+}
+
+size_t CablePool::missing() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return network_ == nullptr ? 0 : size_ - std::min(size_, ready_.size());
 }
 
 size_t CablePool::count() const {

@@ -42,6 +42,7 @@ class CablePool {
   // When the worker should refill, on the monotonic clock; INT64_MAX: full.
   int64_t RefillAt(const LiveNetwork* network) const;
   size_t count() const;
+  size_t missing() const;  // of those that are kept
 
  private:
   bool WantsLocked(const LiveNetwork* network) const;

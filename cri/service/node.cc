@@ -56,6 +56,7 @@ Status RuntimeService::RuntimeStatus(const v1::StatusRequest& request, v1::Statu
   info["config"] = config.dump();
   info["cniconfig"] = network.conflist_json.empty() ? "{}" : network.conflist_json;
   info["lastCNILoadStatus"] = Json(network.ready ? "OK" : network.message).dump();
+  info["networkPool"] = Json{{"missing", network.pool_missing}}.dump();
   return absl::OkStatus();
 }
 

@@ -237,8 +237,19 @@ func (h *Host) scope() leak.Scope {
 	}
 }
 
-// settled takes a picture once two in a row are equal (the network pool fills in the background).
+// waitPool waits until the pool of networks, which fills in the background, is full. A network that cannot fill it costs ten seconds.
+func (h *Host) waitPool() {
+	for deadline := time.Now().Add(10 * time.Second); !IsPeer() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		status, err := h.Raw.Status(context.Background(), &v1.StatusRequest{Verbose: true})
+		if pool := status.GetInfo()["networkPool"]; err != nil || pool == "" || pool == `{"missing":0}` {
+			return
+		}
+	}
+}
+
+// settled takes a picture once two in a row are equal.
 func (h *Host) settled() leak.Picture {
+	h.waitPool()
 	last := leak.Take(h.scope())
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		time.Sleep(150 * time.Millisecond)

@@ -162,7 +162,7 @@ func TestStreamExecClientGone(t *testing.T) {
 	}
 	h := host.Start(t, host.Options{Config: "[streaming]\nhangup_grace_ms = 100\n"})
 	id := h.Sleeper(h.Pod())
-	before := h.ExecOut(id, "while set -- /proc/[0-9]*; [ $# -lt 3 ]; do :; done; echo $#")
+	before := restingProcesses(h, id)
 	scripts := map[string]string{
 		"polite":   "trap 'touch /tmp/polite.hup; exit 0' HUP; echo ready; while :; do sleep 0.05; done",
 		"child":    "echo ready; sleep 12345; true",

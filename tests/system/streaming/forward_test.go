@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -133,6 +134,11 @@ func echoServer(h *host.Host, pod *host.Pod, port int) {
 // podListener listens on the pod's loopback; the test's end closes it.
 func podListener(h *host.Host, pod *host.Pod, port int) net.Listener {
 	h.Helper()
+	return podListenerAt(h, pod, fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+func podListenerAt(h *host.Host, pod *host.Pod, address string) net.Listener {
+	h.Helper()
 	status, err := h.Runtime.ContainerStatus(context.Background(), h.Sleeper(pod), true)
 	if err != nil {
 		h.Fatal(err)
@@ -141,7 +147,7 @@ func podListener(h *host.Host, pod *host.Pod, port int) net.Listener {
 	if err := json.Unmarshal([]byte(status.Info["info"]), &info); err != nil || info.Pid == 0 {
 		h.Fatalf("the pid in %q: %v", status.Info["info"], err)
 	}
-	listener, err := listenIn(fmt.Sprintf("/proc/%d/ns/net", info.Pid), fmt.Sprintf("127.0.0.1:%d", port))
+	listener, err := listenIn(fmt.Sprintf("/proc/%d/ns/net", info.Pid), address)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -178,6 +184,11 @@ func listenIn(namespace, address string) (net.Listener, error) {
 	defer there.Close()
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(address, "[") { // the built-in network has no IPv6
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6", []byte("0"), 0); err != nil {
+			panic(err)
+		}
 	}
 	listener, err := net.Listen("tcp", address)
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {

@@ -1,6 +1,7 @@
 package streaming
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/rest"
 
 	"crisp.test/tests/system/host"
 )
@@ -39,22 +42,42 @@ func (r *raw) stuff(text string) {
 	}
 }
 
-// The worst a connection can do, in four ways, 200 of them at once: the daemon pays at most 256 KiB for each.
+const bounding = "on_disconnect = \"kill\"\n[network]\npool_size = 0\n"
+
 func TestStreamMemoryIsBounded(t *testing.T) {
 	if host.IsPeer() || os.Getenv("CRISP_FLAVOUR") != "system" {
 		t.Skip("the figure is the shipped daemon's")
 	}
-	const each, bound = 50, 256
-	h := host.Start(t, host.Options{Config: "[streaming]\non_disconnect = \"kill\"\n[network]\npool_size = 0\n"})
+	wantBoundedMemory(t, host.Start(t, host.Options{Config: "[streaming]\n" + bounding}), nil, nil)
+}
+
+// TLS has its own state and a second thread a connection.
+func TestStreamTlsMemoryIsBounded(t *testing.T) {
+	if os.Getenv("CRISP_FLAVOUR") != "system" {
+		t.Skip("the figure is the shipped daemon's")
+	}
+	a := newAuthority(t)
+	h, _, _ := secure(t, a, bounding)
+	// A record of 16 KiB, but for its last byte: TLS must have all of it before it gives any.
+	wantBoundedMemory(t, h, a.trusted(), func(r *raw) {
+		io.WriteString(r.Conn.(*tls.Conn).NetConn(), "\x17\x03\x03\x40\x11"+strings.Repeat("r", 16400))
+	})
+}
+
+// wantBoundedMemory does the worst a connection can do, in four ways or five, 200 of them at once: the daemon pays at most 256 KiB
+// for each.
+func wantBoundedMemory(t *testing.T, h *host.Host, config *rest.Config, more func(r *raw)) {
+	const bound = 256
 	pod := h.Pod()
 	id := h.Sleeper(pod)
 	endlessServer(h, pod, 7000)
 	piece := strings.Repeat("x", 60000)
-	ways := []struct {
+	type way struct {
 		url  streamURL
 		wire string
 		play func(r *raw)
-	}{
+	}
+	ways := []way{
 		{askExec("yes"), spdyExec, func(r *raw) { r.open("error", "stdin", "stdout") }}, // and never reads
 		{askExec("sleep", "10000"), spdyExec, func(r *raw) {
 			r.open("error", "stdin", "stdout")
@@ -68,6 +91,10 @@ func TestStreamMemoryIsBounded(t *testing.T) {
 			io.WriteString(r, r.syn(1, "streamtype", "error")+be32(0x80030008, 65536)+strings.Repeat("h", 65535))
 		}},
 	}
+	if more != nil {
+		ways = append(ways, way{askExec("cat"), spdyExec, more})
+	}
+	each := 200 / len(ways)
 	warm := upgrade(t, askExec("true")(h, pod, id), spdyExec)
 	warm.open("error", "stdin", "stdout")
 	for warm.frame() != "" {
@@ -102,7 +129,7 @@ func TestStreamMemoryIsBounded(t *testing.T) {
 	if perConnection > bound {
 		t.Errorf("a connection costs %d KiB", perConnection)
 	}
-	other := shell(h, "spdy", id, "echo other", streams{stderr: true})
+	other := shell(h, "spdy", id, "echo other", streams{stderr: true, config: config})
 	if other.end(); other.out.String() != "other\n" {
 		t.Errorf("another exec meanwhile: %q", other.out)
 	}

@@ -3,6 +3,7 @@ package streaming
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -44,8 +45,10 @@ func askTerminal(command ...string) streamURL {
 	}
 }
 
-func askForward(h *host.Host, pod *host.Pod, _ string) string {
-	reply, err := h.Raw.PortForward(context.Background(), &v1.PortForwardRequest{PodSandboxId: pod.ID, Port: []int32{7000}})
+func askForward(h *host.Host, pod *host.Pod, _ string) string { return forwardURL(h, pod, 7000) }
+
+func forwardURL(h *host.Host, pod *host.Pod, port int32) string {
+	reply, err := h.Raw.PortForward(context.Background(), &v1.PortForwardRequest{PodSandboxId: pod.ID, Port: []int32{port}})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -62,10 +65,21 @@ func dialRaw(t testing.TB, address string) (*raw, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if target.Scheme == "https" {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // who it is has tests of its own
+	}
 	conn.SetDeadline(time.Now().Add(2 * host.Limit))
 	r := &raw{Conn: conn, t: t}
 	r.spdy, _ = spdy.NewFramer(&r.syns, nil)
 	return r, target.Path
+}
+
+// Close lets go of the connection; TLS would say good-bye first, and wait for it.
+func (r *raw) Close() error {
+	if secure, ok := r.Conn.(*tls.Conn); ok {
+		return secure.NetConn().Close()
+	}
+	return r.Conn.Close()
 }
 
 const socketHead = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: "
@@ -193,6 +207,16 @@ func (r *raw) syn(id uint32, headers ...string) string {
 	}
 	r.syns.Reset()
 	if err := r.spdy.WriteFrame(&spdy.SynStreamFrame{StreamId: spdy.StreamId(id), Headers: all}); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.syns.String()
+}
+
+// headers is a HEADERS frame; its block continues those before it.
+func (r *raw) headers(id uint32, name, value string) string {
+	r.t.Helper()
+	r.syns.Reset()
+	if err := r.spdy.WriteFrame(&spdy.HeadersFrame{StreamId: spdy.StreamId(id), Headers: http.Header{name: {value}}}); err != nil {
 		r.t.Fatal(err)
 	}
 	return r.syns.String()

@@ -210,13 +210,14 @@ func TestStreamRawCases(t *testing.T) {
 	pod := h.Pod()
 	id := h.Sleeper(pod)
 	echoServer(h, pod, 7000)
+	go echo(podListenerAt(h, pod, "[::1]:7006"))
 	other := shell(h, "spdy", id, "while read x; do echo got $x; done", streams{stdin: true, stderr: true})
 	defer func() { other.stdin.Close(); other.end() }()
 	other.send("before\n")
 	other.out.wait(t, "got before\n")
 	daemon := fmt.Sprintf("/proc/%d/", h.DaemonPid())
 	fds, threads, processes := count(t, daemon+"fd/*"), count(t, daemon+"task/*"), containerProcesses(h, id)
-	for _, c := range rawCases {
+	for _, c := range append(rawCases, ruleCases...) {
 		t.Run(c.name, func(t *testing.T) {
 			r := upgrade(t, c.url(h, pod, id), c.wire)
 			defer r.Close()
@@ -333,6 +334,7 @@ func TestStreamRawHeads(t *testing.T) {
 	// These know the URL: it is spent.
 	for _, c := range []struct{ name, head, want string }{
 		{"no upgrade", "Host: x\r\n", "400"},
+		{"no connection's upgrade", "Upgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n", "400"},
 		{"another upgrade", "Connection: Upgrade\r\nUpgrade: h2c\r\n", "400"},
 		{"no version", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n", "400"},
 		{"unknown version", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v9.channel.k8s.io\r\n", "403"},

@@ -180,7 +180,7 @@ func TestStreamTlsReaderStops(t *testing.T) {
 	a := newAuthority(t)
 	h, _, _ := secure(t, a, "hangup_grace_ms = 100\n")
 	id := h.Sleeper(h.Pod())
-	before := h.ExecOut(id, "while set -- /proc/[0-9]*; [ $# -lt 3 ]; do :; done; echo $#")
+	before := restingProcesses(h, id)
 	gate := &gatedHash{open: make(chan struct{})}
 	s := shell(h, "spdy", id, "echo $$ > /tmp/pid; head -c 30000000 /dev/zero; touch /tmp/written", streams{stderr: true, out: gate, config: a.trusted()})
 	h.ExecOut(id, "until [ -s /tmp/pid ]; do sleep 0.01; done")

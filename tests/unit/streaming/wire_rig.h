@@ -49,13 +49,16 @@ class RawClient {
     if (poll(&fd, 1, timeout_ms) <= 0) return false;
     char buffer[65536];
     const ssize_t n = recv(fd_.get(), buffer, sizeof(buffer), 0);
-    if (n <= 0) return false;
+    ended = n <= 0;
+    if (ended) return false;
     received.append(buffer, static_cast<size_t>(n));
     return true;
   }
+  // Up to the end of the connection, which must come from the server.
   std::string All() {
     while (Receive()) {
     }
+    EXPECT_TRUE(ended) << "the server does not close";
     return std::exchange(received, "");
   }
   // Up to and with the empty line.
@@ -78,6 +81,7 @@ class RawClient {
   int fd() const { return fd_.get(); }
 
   std::string received;
+  bool ended = false;
 
  private:
   UniqueFd fd_;
