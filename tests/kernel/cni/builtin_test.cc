@@ -193,6 +193,7 @@ TEST_F(BuiltinTest, ADeletedBridgeIsMadeAgain) {
   auto network = OpenNetwork(options);
   ASSERT_TRUE(network->Sweep().ok());
   ASSERT_TRUE(Eventually([&] { return network->pool_count() == 2; }));
+  EXPECT_EQ(network->CurrentStatus().pool_missing, 0u);
   ASSERT_EQ(Shell(-1, "ip link del cni0"), 0);
   ASSERT_TRUE(Eventually([&] { return CountLinks(" cni0: ") == 1 && network->pool_count() == 2; }));
   StatusOr<Lease> lease = network->Add(Pod("a"));
