@@ -18,6 +18,7 @@
 #include "cri/config/config.h"
 #include "cri/daemon.h"
 #include "runtime/base/log.h"
+#include "runtime/base/trim.h"
 
 namespace {
 
@@ -96,7 +97,7 @@ void Reload(const CommandLine& flags, Config* config) {
 int Serve(Config config, const CommandLine& flags, const sigset_t& signals) {
   auto daemon = cri::Daemon::Start(config, ProgramDir());
   if (!daemon.ok()) return Fail(daemon.status());
-  malloc_trim(0);
+  GiveBackIdleMemory();
   LogInfo("serving", {{"socket", config.socket}, {"version", CRISP_VERSION}});
   Notify("READY=1");
   for (;;) {

@@ -1,6 +1,5 @@
 #include "imageservice/pull.h"
 
-#include <malloc.h>
 #include <string.h>
 
 #include <chrono>
@@ -9,6 +8,7 @@
 #include "imageservice/content/digest.h"
 #include "imageservice/registry/client.h"
 #include "runtime/base/stages.h"
+#include "runtime/base/trim.h"
 
 namespace crisp::image {
 namespace {
@@ -106,7 +106,7 @@ void Puller::Run(const JobPtr& job) {
                               &job->auth.registry_token}) {
     Wipe(secret);
   }
-  malloc_trim(0);  // buffers of connections and manifests: an idle daemon gives them back
+  GiveBackIdleMemory();  // buffers of connections and manifests, and what TLS needed
   const std::lock_guard<std::mutex> lock(mutex_);
   job->result = std::move(result);
   job->done = true;
