@@ -56,6 +56,13 @@ class AttachSession final : public streaming::StreamSession {
     if (terminal_.valid()) runtime::ResizeTerminal(terminal_.get(), width, height).IgnoreError();
   }
 
+  // Where its end is not the container's, a client says with it that it detaches (crictl's ctrl-P
+  // ctrl-Q).
+  bool EndsWithStdin() const override {
+    const v1::ContainerConfig& config = container_->config;
+    return in_ && config.stdin() && (!config.stdin_once() || tty_);
+  }
+
   // stdin_once: the first attachment's end is the end of the container's stdin. A terminal has no
   // such end.
   void StdinEnded() override {

@@ -49,6 +49,8 @@ class StreamSession {
   // The client ended its stdin; `in` is closed already. An attachment to a container with
   // stdin_once ends the container's.
   virtual void StdinEnded() {}
+  // The end of the client's stdin is the end of its session: it detaches.
+  virtual bool EndsWithStdin() const { return false; }
 };
 
 class StreamBackend {

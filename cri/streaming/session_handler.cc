@@ -153,6 +153,7 @@ void SessionHandler::EndIn() {
   if (std::exchange(streams_[kIn].ended, true)) return;
   session_->in.Reset();
   session_->StdinEnded();
+  leaving_ = session_->EndsWithStdin();
 }
 
 void SessionHandler::OnReset(uint32_t id) {
@@ -244,6 +245,10 @@ void SessionHandler::OnExit() {
 // What the process wrote before its exit always arrives, however slow the client; a child that
 // still holds the output gets drain_ms.
 void SessionHandler::Settle() {
+  if (leaving_ && !exited_ && !done_ && !parts_.output->splicing()) {
+    Finish(0);
+    return;
+  }
   if (!exited_ || done_) return;
   const bool drained = MonotonicNanos() >= drain_end_;
   const auto over = [&](const UniqueFd& fd, Role role) {
@@ -271,6 +276,7 @@ void SessionHandler::Finish(const StatusOr<int>& result) {
 int64_t SessionHandler::deadline() const {
   if (done_) return INT64_MAX;
   if (session_ == nullptr) return setup_end_;
+  if (leaving_ && !exited_ && !parts_.output->splicing()) return 0;
   // While the client takes its time over the last bytes there is nothing to wake for.
   return exited_ && parts_.output->empty() ? drain_end_ : INT64_MAX;
 }

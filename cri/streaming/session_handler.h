@@ -56,7 +56,7 @@ class SessionHandler final : public Handler {
   std::string early_;  // stdin that came before the process
   bool in_full_ = false, in_ending_ = false;
   ResizeParser resize_;
-  bool exited_ = false, done_ = false;
+  bool exited_ = false, done_ = false, leaving_ = false;
   int64_t owed_[kRoles] = {};  // bytes in the pipe at the exit: the process's own, never cut off
   int64_t setup_end_ = 0, drain_end_ = INT64_MAX;
 };

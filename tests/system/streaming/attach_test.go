@@ -76,6 +76,31 @@ func TestStreamAttachClientGone(t *testing.T) {
 	}
 }
 
+// Where the end of stdin is not the container's, it is how a client detaches (crictl's ctrl-P ctrl-Q): its session ends well, the
+// container goes on, and so does its stdin.
+func TestStreamAttachDetach(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	pod := h.Pod()
+	for _, tty := range []bool{false, true} {
+		id := h.Run(pod, []string{"sh", "-c", "while read x; do echo got $x; done"}, interactive(tty, tty))
+		for _, transport := range []string{"spdy", "websocket-v5"} {
+			s := attach(h, transport, id, streams{stdin: true, stderr: !tty, tty: tty})
+			s.send(transport + "\n")
+			s.out.wait(t, "got "+transport)
+			s.stdin.Close()
+			if code := s.end(); code != 0 {
+				t.Errorf("tty %v, %s: code %d", tty, transport, code)
+			}
+			if tty {
+				close(s.sizes)
+			}
+		}
+		if state := h.Status(id).State; state != v1.ContainerState_CONTAINER_RUNNING {
+			t.Errorf("tty %v: the container is %v", tty, state)
+		}
+	}
+}
+
 func TestStreamAttachTerminal(t *testing.T) {
 	h := host.Start(t, host.Options{})
 	id := h.Run(h.Pod(), []string{"sh", "-c", "until [ \"$(stty size)\" = '43 132' ]; do sleep 0.05; done; echo sized; read y; echo =$y="}, interactive(false, true))
