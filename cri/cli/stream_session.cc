@@ -134,8 +134,9 @@ StatusOr<int> ExitCodeOfStatus(absl::string_view json) {
 
 StatusOr<int> RunSession(const std::string& url, const SessionStreams& streams) {
   signal(SIGPIPE, SIG_IGN);
-  ASSIGN_OR_RETURN(StreamSocket socket,
-                   StreamSocket::Open(url, {"v5.channel.k8s.io", "v4.channel.k8s.io"}));
+  ASSIGN_OR_RETURN(
+      StreamSocket socket,
+      StreamSocket::Open(url, {"v5.channel.k8s.io", "v4.channel.k8s.io"}, streams.ca_file));
   ASSIGN_OR_RETURN(SignalPipe signals, SignalPipe::Open());
   const RawTerminal raw(streams.tty ? 0 : -1);
   return Session(std::move(socket), std::move(signals), streams).Run();

@@ -11,6 +11,7 @@ namespace crisp::cli {
 struct SessionStreams {
   bool in = false, tty = false;
   bool detach_keys = false;  // ctrl-P ctrl-Q leaves
+  std::string ca_file;       // of an https server
 };
 
 // Until it ends. The exit code; 0 after the detach keys.

@@ -54,13 +54,12 @@ std::string RandomBytes(size_t size) {
 
 StatusOr<StreamUrl> ParseStreamUrl(absl::string_view url) {
   absl::string_view rest = url;
-  if (absl::StartsWith(url, "https://"))
-    return absl::UnimplementedError(
-        absl::StrCat("open stream ", url, ": crisp itself does not speak TLS yet; crictl does"));
-  const size_t slash = absl::ConsumePrefix(&rest, "http://") ? rest.find('/') : std::string::npos;
-  if (slash == absl::string_view::npos)
-    return InvalidField("the runtime's URL", std::string(url), "must be http://HOST:PORT/PATH");
   StreamUrl parsed;
+  parsed.secure = absl::ConsumePrefix(&rest, "https://");
+  const bool known = parsed.secure || absl::ConsumePrefix(&rest, "http://");
+  const size_t slash = known ? rest.find('/') : absl::string_view::npos;
+  if (slash == absl::string_view::npos)
+    return InvalidField("the runtime's URL", std::string(url), "must be http[s]://HOST:PORT/PATH");
   parsed.path = std::string(rest.substr(slash));
   rest = rest.substr(0, slash);
   const size_t colon = rest.rfind(':');
@@ -89,10 +88,15 @@ StatusOr<std::string> CheckUpgrade(absl::string_view head) {
 }
 
 StatusOr<StreamSocket> StreamSocket::Open(const std::string& url,
-                                          const std::vector<std::string>& protocols) {
+                                          const std::vector<std::string>& protocols,
+                                          const std::string& ca_file) {
   ASSIGN_OR_RETURN(const StreamUrl parsed, ParseStreamUrl(url));
   StreamSocket socket;
   ASSIGN_OR_RETURN(socket.fd_, Connect(parsed));
+  if (parsed.secure) {
+    ASSIGN_OR_RETURN(socket.tunnel_, TlsTunnel::Open(std::move(socket.fd_), parsed.host, ca_file));
+    socket.fd_ = socket.tunnel_->TakePlainEnd();
+  }
   RETURN_IF_ERROR(socket.Upgrade(parsed, protocols));
   fcntl(socket.fd(), F_SETFL, O_RDWR | O_NONBLOCK);
   return socket;

@@ -25,7 +25,8 @@ StatusOr<int> ExecLive(CriClient& client, const std::string& id, const Invocatio
   request.set_stderr(!call.Has("tty"));
   for (size_t i = 1; i < call.args.size(); ++i) request.add_cmd(call.args[i]);
   ASSIGN_OR_RETURN(const auto response, client.Exec(request));
-  return RunSession(response.url(), {call.Has("interactive"), call.Has("tty"), false});
+  return RunSession(response.url(),
+                    {call.Has("interactive"), call.Has("tty"), false, call.Get("ca")});
 }
 
 }  // namespace
@@ -62,7 +63,8 @@ StatusOr<int> RunAttach(const Invocation& call) {
   request.set_stdout(true);
   request.set_stderr(!call.Has("tty"));
   ASSIGN_OR_RETURN(const auto response, client->Attach(request));
-  return RunSession(response.url(), {call.Has("interactive"), call.Has("tty"), call.Has("tty")});
+  return RunSession(response.url(),
+                    {call.Has("interactive"), call.Has("tty"), call.Has("tty"), call.Get("ca")});
 }
 
 }  // namespace crisp::cli

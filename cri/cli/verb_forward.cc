@@ -123,20 +123,23 @@ class Pump {
   std::string error_;
 };
 
-Status Serve(CriClient& client, const std::string& pod, uint16_t port, UniqueFd local) {
+Status Serve(CriClient& client, const std::string& pod, uint16_t port, const std::string& ca,
+             UniqueFd local) {
   v1::PortForwardRequest request;
   request.set_pod_sandbox_id(pod);
   request.add_port(port);
   ASSIGN_OR_RETURN(const auto response, client.PortForward(request));
-  ASSIGN_OR_RETURN(StreamSocket remote, StreamSocket::Open(response.url(), {"v4.channel.k8s.io"}));
+  ASSIGN_OR_RETURN(StreamSocket remote,
+                   StreamSocket::Open(response.url(), {"v4.channel.k8s.io"}, ca));
   return Pump(std::move(local), std::move(remote)).Run();
 }
 
-void Accept(CriClient& client, const std::string& pod, uint16_t port, int listener) {
+void Accept(CriClient& client, const std::string& pod, uint16_t port, const std::string& ca,
+            int listener) {
   UniqueFd local(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (!local.valid()) return;
-  std::thread([&client, pod, port, fd = local.Release()] {
-    const Status served = Serve(client, pod, port, UniqueFd(fd));
+  std::thread([&client, pod, port, ca, fd = local.Release()] {
+    const Status served = Serve(client, pod, port, ca, UniqueFd(fd));
     if (!served.ok())
       (void)WriteAll(2, absl::StrCat("crisp: port-forward: ", served.message(), "\n"));
   }).detach();
@@ -172,7 +175,8 @@ StatusOr<int> RunPortForward(const Invocation& call) {
     if (poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR)
       return ErrnoStatus(errno, "wait for connections");
     for (size_t i = 0; i < polls.size(); ++i)
-      if (polls[i].revents != 0) Accept(*client, pod, forwards[i].remote, polls[i].fd);
+      if (polls[i].revents != 0)
+        Accept(*client, pod, forwards[i].remote, call.Get("ca"), polls[i].fd);
   }
 }
 

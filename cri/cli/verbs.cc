@@ -48,6 +48,10 @@ std::vector<Verb> ContainerVerbs() {
   };
 }
 
+Option StreamCa() {
+  return {"ca", 0, "FILE", "whom to trust if the runtime's streams are https (PEM)"};
+}
+
 std::vector<Verb> StreamVerbs() {
   return {
       {"exec",
@@ -58,7 +62,8 @@ std::vector<Verb> StreamVerbs() {
        "our own streams while it runs, and ends with us.",
        {{"interactive", 'i', nullptr, "give it our input"},
         {"tty", 't', nullptr, "give it a terminal"},
-        {"timeout", 0, "SECONDS", "kill it after this time (0: never)"}},
+        {"timeout", 0, "SECONDS", "kill it after this time (0: never)"},
+        StreamCa()},
        2,
        kMany,
        true,
@@ -68,7 +73,8 @@ std::vector<Verb> StreamVerbs() {
        "Follow what a container writes from now on, as it writes it.\n"
        "The container goes on when we end.",
        {{"interactive", 'i', nullptr, "give it our input, if it was created with stdin"},
-        {"tty", 't', nullptr, "it was created with a terminal; ctrl-P ctrl-Q leaves"}},
+        {"tty", 't', nullptr, "it was created with a terminal; ctrl-P ctrl-Q leaves"},
+        StreamCa()},
        1,
        1,
        false,
@@ -76,7 +82,7 @@ std::vector<Verb> StreamVerbs() {
       {"port-forward",
        "POD|CONTAINER [LOCAL:]PORT...",
        "Forward ports of 127.0.0.1 to a pod's, until ctrl-C.",
-       {},
+       {StreamCa()},
        2,
        kMany,
        false,

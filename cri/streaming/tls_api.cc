@@ -45,13 +45,24 @@ bool FindConnection(void* library, TlsApi* api) {
          Find(library, "ERR_error_string_n", &api->err_error_string_n);
 }
 
+bool FindClient(void* library, TlsApi* api) {
+  return Find(library, "TLS_client_method", &api->client_method) &&
+         Find(library, "SSL_connect", &api->connect) &&
+         Find(library, "SSL_CTX_set_default_verify_paths", &api->ctx_set_default_verify_paths) &&
+         Find(library, "SSL_get0_param", &api->get0_param) &&
+         Find(library, "X509_VERIFY_PARAM_set1_ip_asc", &api->verify_param_set1_ip_asc) &&
+         Find(library, "SSL_set1_host", &api->set1_host) &&
+         Find(library, "SSL_get_verify_result", &api->get_verify_result) &&
+         Find(library, "X509_verify_cert_error_string", &api->verify_cert_error_string);
+}
+
 Status Load(TlsApi* api) {
   void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* reason = dlerror();
     return absl::FailedPreconditionError(absl::StrCat("load ", kLibrary, ": ", reason));
   }
-  if (!FindContext(library, api) || !FindConnection(library, api))
+  if (!FindContext(library, api) || !FindConnection(library, api) || !FindClient(library, api))
     return absl::FailedPreconditionError(absl::StrCat(kLibrary, ": too old"));
   return absl::OkStatus();
 }

@@ -4,6 +4,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <memory>
+
 #include "runtime/base/status.h"
 
 namespace crisp::streaming {
@@ -12,6 +14,7 @@ namespace crisp::streaming {
 // the library's own libcrypto: ours is linked in statically and knows nothing of its errors.
 struct TlsApi {
   decltype(&::TLS_server_method) server_method = nullptr;
+  decltype(&::TLS_client_method) client_method = nullptr;
   decltype(&::SSL_CTX_new) ctx_new = nullptr;
   decltype(&::SSL_CTX_free) ctx_free = nullptr;
   decltype(&::SSL_CTX_ctrl) ctx_ctrl = nullptr;
@@ -30,6 +33,13 @@ struct TlsApi {
   decltype(&::SSL_free) ssl_free = nullptr;
   decltype(&::SSL_set_fd) set_fd = nullptr;
   decltype(&::SSL_accept) accept = nullptr;
+  decltype(&::SSL_connect) connect = nullptr;
+  decltype(&::SSL_CTX_set_default_verify_paths) ctx_set_default_verify_paths = nullptr;
+  decltype(&::SSL_get0_param) get0_param = nullptr;
+  decltype(&::X509_VERIFY_PARAM_set1_ip_asc) verify_param_set1_ip_asc = nullptr;
+  decltype(&::SSL_set1_host) set1_host = nullptr;
+  decltype(&::SSL_get_verify_result) get_verify_result = nullptr;
+  decltype(&::X509_verify_cert_error_string) verify_cert_error_string = nullptr;
   decltype(&::SSL_read) read = nullptr;
   decltype(&::SSL_write) write = nullptr;
   decltype(&::SSL_shutdown) shutdown = nullptr;
@@ -38,6 +48,12 @@ struct TlsApi {
   decltype(&::ERR_clear_error) err_clear_error = nullptr;
   decltype(&::ERR_error_string_n) err_error_string_n = nullptr;
 };
+
+struct FreeSsl {
+  const TlsApi* api = nullptr;
+  void operator()(SSL* ssl) const { api->ssl_free(ssl); }
+};
+using SslPtr = std::unique_ptr<SSL, FreeSsl>;
 
 // Loaded once; FAILED_PRECONDITION names the missing library.
 StatusOr<const TlsApi*> LoadTls();

@@ -12,12 +12,6 @@
 
 namespace crisp::streaming {
 
-struct FreeSsl {
-  const TlsApi* api = nullptr;
-  void operator()(SSL* ssl) const { api->ssl_free(ssl); }
-};
-using SslPtr = std::unique_ptr<SSL, FreeSsl>;
-
 class TlsServer {
  public:
   // Reads the files; an error names the setting, the file and the reason.

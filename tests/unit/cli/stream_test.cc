@@ -60,7 +60,9 @@ TEST(StreamUrlTest, IsTakenApart) {
   ASSERT_TRUE(url.ok()) << url.status();
   EXPECT_EQ(url->host + " " + url->port + " " + url->path, "::1 4321 /exec/abc");
   EXPECT_EQ(ParseStreamUrl("http://127.0.0.1:80/x")->host, "127.0.0.1");
-  for (const char* bad : {"", "https://h:1/x", "http://h:1", "http://h/x"})
+  EXPECT_FALSE(ParseStreamUrl("http://127.0.0.1:80/x")->secure);
+  EXPECT_TRUE(ParseStreamUrl("https://h:1/x")->secure);
+  for (const char* bad : {"", "ftp://h:1/x", "http://h:1", "https://h:1", "http://h/x"})
     EXPECT_FALSE(ParseStreamUrl(bad).ok()) << bad;
 }
 
