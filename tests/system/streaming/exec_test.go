@@ -97,12 +97,13 @@ func TestStreamExecInheritsConfinement(t *testing.T) {
 		c.WorkingDir = "/tmp"
 		c.Envs = []*v1.KeyValue{{Key: "MARK", Value: []byte("here")}}
 	})
-	const show = "grep -E '^(Uid|Gid|Groups|Cap[A-Za-z]+|NoNewPrivs|Seccomp):' /proc/%/status; readlink /proc/%/cwd; for n in mnt net ipc uts pid cgroup; do readlink /proc/%/ns/$n; done; echo MARK=$MARK"
+	const show = "grep -E '^(Uid|Gid|Groups|Cap[A-Za-z]+|NoNewPrivs|Seccomp):' /proc/%/status; readlink /proc/%/cwd; for n in mnt net ipc uts pid cgroup; do readlink /proc/%/ns/$n; done; echo MARK=$MARK; " +
+		"grep -c '/\\.\\.' /proc/%/cgroup || true" // none: an exec's group lies below the container's, so its limits count
 	first := h.ExecOut(id, strings.ReplaceAll(show, "%", "1"))
 	for _, tty := range []bool{false, true} {
 		s := shell(h, "spdy", id, strings.ReplaceAll(show, "%", "self"), streams{tty: tty})
 		s.end()
-		if got := strings.TrimSpace(strings.ReplaceAll(s.out.String(), "\r", "")); got != first || !strings.Contains(got, "MARK=here") {
+		if got := strings.TrimSpace(strings.ReplaceAll(s.out.String(), "\r", "")); got != first || !strings.Contains(got, "MARK=here\n0") {
 			t.Errorf("tty %v: first process:\n%s\nexec:\n%s", tty, first, got)
 		}
 		if tty {

@@ -148,6 +148,16 @@ func (r *raw) frame() string {
 	}
 }
 
+// skipTo reads up to and with the frame.
+func (r *raw) skipTo(want string) {
+	r.t.Helper()
+	for got := r.frame(); got != want; got = r.frame() {
+		if got == "" {
+			r.t.Fatalf("%q has not come, the connection has ended", want)
+		}
+	}
+}
+
 func spdyFrame(data []byte) (string, int) {
 	if len(data) < 8 {
 		return "", 0
