@@ -206,6 +206,31 @@ func TestStreamTlsReaderStops(t *testing.T) {
 	}
 }
 
+// A client that says good-bye (close_notify) is gone, though its connection stands; one that breaks off without it, too.
+func TestStreamTlsGoodBye(t *testing.T) {
+	h, _, _ := secure(t, newAuthority(t), "hangup_grace_ms = 100\n")
+	pod := h.Pod()
+	id := h.Sleeper(pod)
+	before := restingProcesses(h, id)
+	for name, leave := range map[string]func(*tls.Conn) error{
+		"close_notify": (*tls.Conn).CloseWrite,
+		"nothing":      func(c *tls.Conn) error { return c.NetConn().(*net.TCPConn).CloseWrite() },
+	} {
+		r := upgrade(t, askExec("sleep", "12345")(h, pod, id), spdyExec)
+		r.open("error", "stdin", "stdout")
+		if err := leave(r.Conn.(*tls.Conn)); err != nil {
+			t.Fatal(err)
+		}
+		for r.frame() != "" {
+		}
+		r.Close()
+		wantProcesses(h, id, before)
+		if t.Failed() {
+			t.Fatalf("after %s", name)
+		}
+	}
+}
+
 func TestStreamTlsPortForward(t *testing.T) {
 	a := newAuthority(t)
 	h, _, _ := secure(t, a, "")

@@ -344,6 +344,34 @@ TEST_F(WireTest, OpenedAndDroppedAtAnyStageLeaveNothing) {
       << descriptors() << " " << before;
 }
 
+TEST_F(WireTest, SilenceForTooLongEndsTheSession) {
+  EXPECT_EQ(ServerOptions().idle_ms, 4 * 3600 * 1000);
+  ServerOptions options = Options();
+  options.idle_ms = 200;
+  Restart(options);
+  const auto client = Socket(ExecRequest(), "v4.channel.k8s.io");
+  const auto process = backend_.Next();
+  ASSERT_NE(process, nullptr);
+  client->All();
+  EXPECT_TRUE(Eventually([&] { return process->session_gone.load(); }));
+}
+
+TEST_F(WireTest, NoMoreConnectionsThanAllowed) {
+  EXPECT_EQ(ServerOptions().max_connections, 1024);
+  ServerOptions options = Options();
+  options.head_ms = kLong;
+  options.max_connections = 2;
+  Restart(options);
+  RawClient first(server_->port());
+  RawClient second(server_->port());
+  ASSERT_TRUE(Eventually([&] { return server_->connections() == 2; }));
+  EXPECT_EQ(RawClient(server_->port()).All(), "");
+  first.Close();
+  ASSERT_TRUE(Eventually([&] { return server_->connections() == 1; }));
+  const auto client = Spdy(ExecRequest());
+  Open(client.get(), &spdy_, {"error", "stdout"});
+}
+
 TEST_F(WireTest, TheServersEndEndsItsSessions) {
   const auto client = Spdy(ExecRequest());
   Open(client.get(), &spdy_, {"error", "stdout"});

@@ -63,6 +63,20 @@ TEST_F(UrlsTest, BoundedAndExpiredOnesMakeRoom) {
   EXPECT_EQ(urls_.pending(), 1);
 }
 
+// The limits of the issue, as the daemon has them.
+TEST_F(UrlsTest, SixtySecondsAThousand) {
+  int64_t now = 0;
+  StreamUrls urls({}, [&] { return now; });
+  urls.SetBase("http://127.0.0.1:1");
+  std::vector<std::string> paths;
+  for (int i = 0; i < 1000; i++) paths.push_back(urls.Register({}).value_or("").substr(18));
+  EXPECT_EQ(urls.Register({}).status().code(), absl::StatusCode::kResourceExhausted);
+  now = 59'999'999'999;
+  EXPECT_TRUE(urls.Take(paths[0]).has_value());
+  now = 60'000'000'000;
+  EXPECT_FALSE(urls.Take(paths[1]).has_value());
+}
+
 TEST_F(UrlsTest, NeedsAServer) {
   const std::string path = Path();
   urls_.SetBase("");

@@ -99,7 +99,11 @@ class WireTest : public testing::Test {
  protected:
   WireTest() {
     signal(SIGPIPE, SIG_IGN);  // as crispd does
-    auto server = StreamServer::Start(Options(), &urls_, &backend_);
+    Restart(Options());
+  }
+  void Restart(const ServerOptions& options) {
+    server_ = nullptr;
+    auto server = StreamServer::Start(options, &urls_, &backend_);
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
