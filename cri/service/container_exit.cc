@@ -1,7 +1,5 @@
 // The end of a container: its exit code and reason become state, before anybody can remove the
 // cgroup that tells why.
-#include <csignal>
-
 #include "cri/service/runtime_service.h"
 #include "runtime/base/log.h"
 #include "runtime/base/metrics.h"
@@ -40,15 +38,12 @@ void EndStragglers(Container& container) {
   if (cgroup) (void)cgroup->Kill(kStragglersMs);
 }
 
-// From the cgroup's own counter while it is there. systemd removes a scope with its last process:
-// then a SIGKILL that was not ours, while the pod's counter rose, was the OOM killer's.
+// From the counters of the cgroup and, where systemd has removed it already, of those around it. A
+// parent whose child was killed tends to end with an error, or by the same SIGKILL.
 bool OomKilled(const Container& container, const keeper::ExitEvent& event) {
   if (!container.cgroup) return false;
-  const StatusOr<uint64_t> kills = container.cgroup->OomKills();
-  if (kills.ok()) return *kills > 0;
-  const bool killed = event.wait_status != keeper::kUnknownStatus &&
-                      sys::ExitCodeOf(event.wait_status) == 128 + SIGKILL;
-  return killed && !container.stop_sent && container.cgroup->ParentOomKilled();
+  const bool likely = event.wait_status != 0 && !container.stop_sent;
+  return container.cgroup->OomKillsAtEnd(likely).value_or(0) > 0;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace crisp::cri {
 namespace {
 
-constexpr absl::Duration kKillLimit = absl::Seconds(30);
+constexpr absl::Duration kKillLimit = absl::Seconds(20);
 
 // Waits while the container is starting or running. False at the deadline.
 bool WaitStopped(Container& container, std::unique_lock<std::mutex>& lock, absl::Time deadline) {

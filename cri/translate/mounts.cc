@@ -79,10 +79,6 @@ Status CheckImage(const v1::Mount& mount) {
     return InvalidField("mounts.propagation", mount.container_path(),
                         "an image needs PROPAGATION_PRIVATE");
   }
-  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-    return InvalidField("mounts.uidMappings", mount.container_path(),
-                        "id-mapped image volumes are not supported yet");
-  }
   return absl::OkStatus();
 }
 

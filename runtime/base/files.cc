@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_split.h"
 #include "runtime/base/id.h"
+#include "runtime/sys/mount.h"
 #include "runtime/sys/retry.h"
 
 namespace crisp {
@@ -122,20 +123,19 @@ Status LockExclusive(int fd) {
 
 namespace {
 
-Status RemoveTree(int dirfd, const std::string& name, dev_t device, int depth) {
+// Never what is mounted in the tree: that is somebody's volume (EXDEV, also for a bind mount of the
+// same file system, which st_dev would not tell).
+Status RemoveTree(int dirfd, const std::string& name, int depth) {
   if (unlinkat(dirfd, name.c_str(), 0) == 0 || errno == ENOENT) return absl::OkStatus();
   if (errno != EISDIR && errno != EPERM) return ErrnoStatus(errno, "unlink ", name);
   if (depth > 4096)
     return absl::InternalError(absl::StrCat("remove ", name, ": deeper than 4096 levels"));
-  UniqueFd dir(openat(dirfd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  UniqueFd dir(sys::Openat2(dirfd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                            depth == 0 ? 0 : RESOLVE_NO_XDEV));
   if (!dir.valid()) return ErrnoStatus(errno, "open directory ", name);
-  struct stat info;
-  if (fstat(dir.get(), &info) != 0) return ErrnoStatus(errno, "stat ", name);
-  if (device != 0 && info.st_dev != device)
-    return ErrnoStatus(EXDEV, "remove ", name, ": another mount");
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDir(dir.get()));
   for (const std::string& child : names) {
-    RETURN_IF_ERROR(RemoveTree(dir.get(), child, info.st_dev, depth + 1));
+    RETURN_IF_ERROR(RemoveTree(dir.get(), child, depth + 1));
   }
   if (unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, "rmdir ", name);
@@ -145,7 +145,7 @@ Status RemoveTree(int dirfd, const std::string& name, dev_t device, int depth) {
 
 }  // namespace
 
-Status RemoveTreeAt(int dirfd, const std::string& name) { return RemoveTree(dirfd, name, 0, 0); }
+Status RemoveTreeAt(int dirfd, const std::string& name) { return RemoveTree(dirfd, name, 0); }
 
 StatusOr<UniqueFd> MakeMemfd(const std::string& name, absl::string_view content, bool seal) {
   UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));

@@ -71,9 +71,9 @@ class Cgroup {
   // The counter of OOM kills in this cgroup (v1 memory.oom_control oom_kill, v2 memory.events
   // oom_kill).
   virtual StatusOr<uint64_t> OomKills() const = 0;
-  // Did it rise in the parent since this object was made? For a group that is gone already: systemd
-  // removes a scope with its last process.
-  virtual bool ParentOomKilled() const { return false; }
+  // The same of a group that may be gone already: systemd removes a scope with its last process.
+  // Where nobody can tell it from others that went with it, it has one if that is `likely`.
+  virtual StatusOr<uint64_t> OomKillsAtEnd(bool /*likely*/) const { return OomKills(); }
   virtual StatusOr<std::vector<pid_t>> Pids() const = 0;
   // Whether this controller is mounted as v1: then it is there that its files are.
   virtual bool IsV1(const std::string& controller) const = 0;

@@ -131,16 +131,18 @@ StatusOr<uint64_t> Group::OomKills() const {
   const Hierarchy* h = state_->ForController("memory");
   if (!h) return absl::FailedPreconditionError("count OOM kills: no memory controller");
   const char* file = h->v2 ? "memory.events" : "memory.oom_control";
-  // v2 counts what happened below too, v1 only in the group itself (exec's and the container's own
-  // children on a v1 host).
+  // v2 counts what happened below too, v1 only in the group itself, and a container may have made
+  // children of its own.
   std::vector<std::string> directories = {path_};
   if (!h->v2) {
     ASSIGN_OR_RETURN(directories, Subtree(*h, path_));
   }
   uint64_t kills = 0;
   for (const std::string& directory : directories) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFileAt(h->root.get(), Below(directory, file)));
-    ASSIGN_OR_RETURN(const uint64_t here, Counter(text, "oom_kill"));
+    const StatusOr<std::string> text = ReadFileAt(h->root.get(), Below(directory, file));
+    if (!text.ok() && directory != path_) continue;  // the container's own, gone meanwhile
+    RETURN_IF_ERROR(text.status());
+    ASSIGN_OR_RETURN(const uint64_t here, Counter(*text, "oom_kill"));
     kills += here;
   }
   return kills;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_split.h"
@@ -14,6 +15,7 @@
 #include "runtime/cgroup/placeholder.h"
 #include "runtime/cgroup/sd_bus_api.h"
 #include "runtime/cgroup/slice.h"
+#include "runtime/cgroup/slice_kills.h"
 #include "runtime/cgroup/systemd_bus.h"
 
 namespace crisp::runtime {
@@ -32,14 +34,20 @@ class Scope : public Cgroup {
     std::unique_ptr<Cgroup> group, scope, slice;  // the slice: nullptr for the root
     std::string unit;
     Placeholder first;
+    std::shared_ptr<SliceKills> kills;
   };
   explicit Scope(Parts parts)
       : group_(std::move(parts.group)),
         scope_(std::move(parts.scope)),
         slice_(std::move(parts.slice)),
-        slice_kills_(SliceKills()),
         unit_(std::move(parts.unit)),
-        first_(std::move(parts.first)) {}
+        kills_(std::move(parts.kills)),
+        first_(std::move(parts.first)) {
+    if (slice_)
+      account_.emplace(
+          kills_.get(), slice_->path(), unit_, [this] { return slice_->OomKills(); },
+          [this] { return group_->OomKills(); });
+  }
 
   const std::string& path() const override { return group_->path(); }
   int v2_fd() const override { return group_->v2_fd(); }
@@ -60,7 +68,9 @@ class Scope : public Cgroup {
   }
   StatusOr<bool> Populated() const override { return scope_->Populated(); }
   StatusOr<uint64_t> OomKills() const override { return group_->OomKills(); }
-  bool ParentOomKilled() const override { return SliceKills() > slice_kills_; }
+  StatusOr<uint64_t> OomKillsAtEnd(bool likely) const override {
+    return account_ ? account_->Kills(likely) : OomKills();
+  }
   StatusOr<std::vector<pid_t>> Pids() const override { return group_->Pids(); }
   bool IsV1(const std::string& controller) const override { return group_->IsV1(controller); }
   StatusOr<UniqueFd> OpenFile(const std::string& controller, const std::string& v1_file,
@@ -71,15 +81,15 @@ class Scope : public Cgroup {
   Status Remove() override;
 
  private:
-  uint64_t SliceKills() const { return slice_ ? slice_->OomKills().value_or(0) : 0; }
   void EndPlaceholder() {
     const std::lock_guard<std::mutex> lock(mutex_);
     first_.End();
   }
 
   const std::unique_ptr<Cgroup> group_, scope_, slice_;
-  const uint64_t slice_kills_;
   const std::string unit_;
+  const std::shared_ptr<SliceKills> kills_;
+  std::optional<SliceKills::Entry> account_;
   std::mutex mutex_;
   Placeholder first_;
 };
@@ -163,6 +173,7 @@ class SystemdHost : public CgroupHost {
 
   const std::unique_ptr<CgroupHost> host_;
   const std::string placeholder_;
+  const std::shared_ptr<SliceKills> kills_ = std::make_shared<SliceKills>();
 };
 
 // One round trip, complete at the end of the job.
@@ -208,6 +219,7 @@ StatusOr<std::unique_ptr<Cgroup>> SystemdHost::Open(const std::string& parent,
 
 StatusOr<Scope::Parts> SystemdHost::OpenScope(const std::string& slice, const std::string& name) {
   Scope::Parts parts;
+  parts.kills = kills_;
   parts.unit = ScopeName(name);
   const std::string path = SlicePath(slice);
   ASSIGN_OR_RETURN(parts.scope, host_->Open(path, parts.unit));

@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "runtime/container/mapped_overlay.h"
 #include "runtime/container/overlay.h"
 #include "runtime/sys/mount.h"
 
@@ -44,10 +45,13 @@ StatusOr<UniqueFd> SubTree(const UniqueFd& tree, const std::string& sub_path, co
   return result;
 }
 
-StatusOr<UniqueFd> Make(const BindMount& mount, const std::string& empty_dir,
+StatusOr<UniqueFd> Make(const BindMount& mount, const std::string& empty_dir, int user_namespace,
                         const KernelFeatures& features, const std::string& label) {
-  ASSIGN_OR_RETURN(UniqueFd tree,
-                   MakeReadonlyOverlay(mount.image_layers, empty_dir, features, label));
+  StatusOr<UniqueFd> whole =
+      user_namespace < 0 ? MakeReadonlyOverlay(mount.image_layers, empty_dir, features, label)
+                         : MakeMappedReadonlyOverlay(mount.image_layers, empty_dir, user_namespace,
+                                                     features, label);
+  ASSIGN_OR_RETURN(UniqueFd tree, std::move(whole));
   if (!mount.image_sub_path.empty()) {
     ASSIGN_OR_RETURN(tree, SubTree(tree, mount.image_sub_path, empty_dir, features));
   }
@@ -61,8 +65,9 @@ StatusOr<UniqueFd> Make(const BindMount& mount, const std::string& empty_dir,
 }  // namespace
 
 StatusOr<UniqueFd> MakeImageVolume(const BindMount& mount, const std::string& empty_dir,
-                                   const KernelFeatures& features, const std::string& label) {
-  StatusOr<UniqueFd> made = Make(mount, empty_dir, features, label);
+                                   int user_namespace, const KernelFeatures& features,
+                                   const std::string& label) {
+  StatusOr<UniqueFd> made = Make(mount, empty_dir, user_namespace, features, label);
   if (made.ok()) return made;
   return AnnotateText(made.status(),
                       absl::StrCat(kImageVolumeError, "mount image on ", mount.target));

@@ -1,5 +1,5 @@
-// A container's root filesystem for a user namespace: the image's layers are id-mapped, so that one
-// copy on disk serves every pod.
+// A container's root, or an image as a volume, for a user namespace: the image's layers are
+// id-mapped, so that one copy on disk serves every pod.
 #pragma once
 
 #include <string>
@@ -16,5 +16,11 @@ namespace crisp::runtime {
 StatusOr<UniqueFd> MakeMappedOverlay(const std::vector<std::string>& lower_dirs,
                                      const std::string& dir, int user_namespace,
                                      const KernelFeatures& features, const std::string& label = "");
+
+// As MakeReadonlyOverlay.
+StatusOr<UniqueFd> MakeMappedReadonlyOverlay(const std::vector<std::string>& lower_dirs,
+                                             const std::string& empty_dir, int user_namespace,
+                                             const KernelFeatures& features,
+                                             const std::string& label);
 
 }  // namespace crisp::runtime

@@ -144,18 +144,21 @@ class MapNamespaces {
   UniqueFd made_;
 };
 
-StatusOr<UniqueFd> MakeVolume(const BindMount& mount, const ContainerSpec& spec,
+StatusOr<UniqueFd> MakeVolume(const BindMount& mount, int user_namespace, const ContainerSpec& spec,
                               const RuntimeContext& context) {
   const std::string empty = DirOf(spec, context) + "/empty";
   RETURN_IF_ERROR(MakeDir(empty, /*reuse=*/true));
-  return MakeImageVolume(mount, empty, context.features, spec.mount_label);
+  return MakeImageVolume(mount, empty, user_namespace, context.features, spec.mount_label);
 }
 
 Status MakeBinds(PreparedContainer* prepared, const RuntimeContext& context) {
   MapNamespaces namespaces;
   for (const BindMount& mount : prepared->spec.mounts) {
     if (!mount.image_layers.empty()) {
-      ASSIGN_OR_RETURN(UniqueFd volume, MakeVolume(mount, prepared->spec, context));
+      // The files of an image are the pod's, as its root is, also if the mount does not say so.
+      ASSIGN_OR_RETURN(const int user_namespace,
+                       namespaces.For(mount.id_map.empty() ? prepared->spec.id_map : mount.id_map));
+      ASSIGN_OR_RETURN(UniqueFd volume, MakeVolume(mount, user_namespace, prepared->spec, context));
       prepared->bind_fds.push_back(std::move(volume));
       continue;
     }

@@ -181,20 +181,25 @@ func TestStopContainer(t *testing.T) {
 func TestStopContainerShorterGrace(t *testing.T) {
 	h := host.Start(t, host.Options{})
 	pod := h.Pod()
-	id := h.Run(pod, []string{"/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000 & wait $!; done"})
+	id := h.Run(pod, []string{"/bin/sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do sleep 1000 & wait $!; done"})
 	waitForText(h, id, "ready")
 	first := make(chan error, 1)
 	go func() {
-		_, err := h.Raw.StopContainer(context.Background(), &v1.StopContainerRequest{ContainerId: id, Timeout: 100})
+		_, err := h.Raw.StopContainer(context.Background(), &v1.StopContainerRequest{ContainerId: id, Timeout: 1000})
 		first <- err
 	}()
-	h.StopContainer(id, 0)
+	waitForText(h, id, "asked") // the first one waits from here on
+	soon, cancel := context.WithTimeout(context.Background(), host.Limit)
+	defer cancel()
+	if _, err := h.Raw.StopContainer(soon, &v1.StopContainerRequest{ContainerId: id}); err != nil {
+		t.Errorf("the second StopContainer: %v", err)
+	}
 	select {
 	case err := <-first:
 		if err != nil {
 			t.Errorf("the first StopContainer: %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(host.Limit):
 		t.Error("the first StopContainer still waits for its own grace")
 	}
 }

@@ -263,8 +263,8 @@ func TestListPodSandboxStats(t *testing.T) {
 		var ids []string
 		for _, one := range stats {
 			ids = append(ids, one.Attributes.Id)
-			if own := one.Attributes.Id != node.ID; own != (one.Linux.Network != nil) {
-				t.Errorf("%s: network of %s: %v", name, one.Attributes.Id, one.Linux.Network)
+			if own := one.Attributes.Id != node.ID; own != (one.Linux.GetNetwork() != nil) {
+				t.Errorf("%s: network of %s: %v", name, one.Attributes.Id, one.Linux.GetNetwork())
 			}
 		}
 		wantSame(t, name, ids, want.ids)

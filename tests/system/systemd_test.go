@@ -153,6 +153,43 @@ func TestSystemdOOMKilled(t *testing.T) {
 	}
 }
 
+// podSlice makes the pod's slice, as the kubelet does before it runs the pod: it outlives its scopes.
+func podSlice(t *testing.T, pod *host.Pod) {
+	t.Helper()
+	slice := filepath.Base(pod.Config.Linux.CgroupParent)
+	systemctl(t, "start", slice)
+	t.Cleanup(func() { systemctl(t, "stop", slice) })
+}
+
+// A child of the container is killed for want of memory, its parent ends with an error, and systemd has removed the scope before
+// the daemon looks (it is stopped meanwhile): the kill is known all the same, and no other container of the pod gets it.
+func TestSystemdOOMOfChild(t *testing.T) {
+	h := systemdHost(t)
+	pod := h.Pod(burstable)
+	podSlice(t, pod)
+	small := func(c *v1.ContainerConfig) { c.Linux.Resources.MemoryLimitInBytes = 15 << 20 }
+	const hog = "dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; "
+	other := h.Run(pod, []string{"/bin/sh", "-c", hog + "echo $?; sleep 100000"}, small) // has one of its own, and lives
+	waitFor(h, "the OOM kill of a container that goes on", func() bool { out, _ := h.Written(other); return out == "137" })
+	for _, c := range []struct{ script, reason string }{
+		{"exit 3", "Error"}, {hog + "exit 3", "OOMKilled"}, {"exit 3", "Error"}, {hog + "exit 0", "OOMKilled"},
+	} {
+		id := h.Run(pod, []string{"/bin/sh", "-c", "until [ -e /go ]; do sleep 1; done; " + c.script}, small)
+		scope := filepath.Dir(cgroupOf(pod, id))
+		root := filepath.Join(h.Root, "containers", id, "upper")
+		daemon := h.DaemonPid()
+		if err := unix.Kill(daemon, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		err := os.WriteFile(root+"/go", nil, 0o644)
+		gone(t, scope)
+		unix.Kill(daemon, unix.SIGCONT)
+		if s := h.WaitExit(id); err != nil || s.Reason != c.reason {
+			t.Errorf("%q: exit code %d, reason %q, want %q (%v)", c.script, s.ExitCode, s.Reason, c.reason, err)
+		}
+	}
+}
+
 // A container that was created before the daemon died starts in a new scope.
 func TestSystemdDaemonKilled(t *testing.T) {
 	h := systemdHost(t)

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"archive/tar"
 	"context"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"crisp.test/tests/system/host"
+	"crisp.test/tests/system/registry"
 )
 
 const mapBase, mapLength = 200000, 65536
@@ -287,5 +289,32 @@ func TestUserNamespaceVolumes(t *testing.T) {
 		if err := syscall.Stat(dir+"/file", &info); err != nil || info.Uid != 0 || info.Gid != 0 {
 			t.Errorf("%s/file belongs to %d:%d on the node, %v", dir, info.Uid, info.Gid, err)
 		}
+	}
+}
+
+// An image as a volume: what belongs to root in the image is the container's root's, whether the mount has the mappings or not; a
+// sub path too, with one layer and with two, and on older kernels.
+func TestUserNamespaceImageVolume(t *testing.T) {
+	for name, config := range map[string]string{"newer": "", "older": "[debug]\nkernel_features_off = [\"overlay_lowerdir_plus\", \"clone_detached_mount\"]\n"} {
+		t.Run(name, func(t *testing.T) {
+			h := host.Start(t, host.Options{Config: config})
+			reg := registry.NewScripted()
+			defer reg.Close()
+			first := registry.GzipLayer(registry.Tar([]registry.Entry{{Name: "dir/", Type: tar.TypeDir}, {Name: "dir/file", Body: "first", Mode: 0o600}, {Name: "theirs", Body: "x", Uid: 5, Gid: 7}}))
+			second := registry.GzipLayer(registry.Tar([]registry.Entry{{Name: "dir/file", Body: "second", Mode: 0o600}}))
+			one, two := pullScripted(t, h, reg, "mapped/one", first), pullScripted(t, h, reg, "mapped/two", first, second)
+			volume := func(ref, path, sub string, ids []*v1.IDMapping) *v1.Mount {
+				return &v1.Mount{Image: &v1.ImageSpec{Image: ref}, ContainerPath: path, ImageSubPath: sub, Readonly: true, UidMappings: ids, GidMappings: ids}
+			}
+			s, out, errText := h.Sh(h.Pod(mappedPod), "cat /one/dir/file /two/dir/file /sub/file; stat -c %u:%g /one /one/dir/file /two/theirs /sub/file; touch /one/x 2>/dev/null || echo read-only", mapped,
+				mounting(volume(one, "/one", "", mapping().Uids), volume(two, "/two", "", nil), volume(two, "/sub", "dir", mapping().Uids)))
+			if want := "firstsecondsecond0:0\n0:0\n5:7\n0:0\nread-only"; s.ExitCode != 0 || out != want {
+				t.Errorf("exit code %d, %q (%s), want %q", s.ExitCode, out, errText, want)
+			}
+			// Without a user namespace the mappings show as they are asked for.
+			if _, out, errText := h.Sh(h.Pod(), "stat -c %u:%g /one/theirs", mounting(volume(one, "/one", "", mapping().Uids))); out != "200005:200007" {
+				t.Errorf("%q (%s)", out, errText)
+			}
+		})
 	}
 }

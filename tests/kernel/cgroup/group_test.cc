@@ -386,6 +386,13 @@ TEST_P(GroupTest, FailedLimitsPutTheOldOnesBack) {
   EXPECT_TRUE(group->Remove().ok());
 }
 
+int UseTooMuch() {
+  constexpr size_t kSize = 64 << 20;
+  void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memset(memory, 1, kSize);
+  return 0;
+}
+
 TEST_P(GroupTest, OomKillsAreCounted) {
   const auto group = Make();
   ASSERT_NE(group, nullptr);
@@ -394,14 +401,33 @@ TEST_P(GroupTest, OomKillsAreCounted) {
   limits.memory_bytes = 16 << 20;
   limits.memory_swap_bytes = 16 << 20;
   ASSERT_TRUE(group->SetLimits(limits).ok());
-  const int status = RunMember(*group, [] {
-    constexpr size_t kSize = 64 << 20;
-    void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memset(memory, 1, kSize);
-    return 0;
-  });
-  EXPECT_EQ(status, 128 + SIGKILL);
+  EXPECT_EQ(RunMember(*group, UseTooMuch), 128 + SIGKILL);
   EXPECT_EQ(*group->OomKills(), 1u);
+  EXPECT_TRUE(group->Remove().ok());
+}
+
+// A container may make cgroups of its own. On v1 the kernel counts a kill in the victim's alone.
+TEST_P(GroupTest, OomKillsBelowAreCounted) {
+  const auto group = Make();
+  ASSERT_NE(group, nullptr);
+  CgroupLimits limits;
+  limits.memory_bytes = 16 << 20;
+  limits.memory_swap_bytes = 16 << 20;
+  ASSERT_TRUE(group->SetLimits(limits).ok());
+  const Hierarchy* h = Of("memory");
+  ASSERT_NE(h, nullptr);
+  const std::string below = Below(group->path(), "own"), deeper = below + "/deeper";
+  for (const std::string& dir : {below, deeper})
+    ASSERT_EQ(mkdirat(h->root.get(), dir.c_str(), 0755), 0);
+  uint64_t kills = 0;
+  for (const std::string& dir : {below, deeper}) {
+    const int status = RunMember(*group, [&] {
+      const bool moved = WriteControlFile(h->root.get(), dir + "/cgroup.procs", "0").ok();
+      return moved ? UseTooMuch() : 251;
+    });
+    EXPECT_EQ(status, 128 + SIGKILL);
+    EXPECT_EQ(*group->OomKills(), ++kills) << dir;
+  }
   EXPECT_TRUE(group->Remove().ok());
 }
 
