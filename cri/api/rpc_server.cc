@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cri/api/api.grpc.pb.h"
+#include "cri/api/h2_guard.h"
 #include "cri/api/rpc_status.h"
 #include "cri/api/unix_listener.h"
 #include "runtime/base/log.h"
@@ -19,6 +20,10 @@ namespace {
 
 // The kubelet receives at most 16 MiB; gRPC's own default would refuse requests above 4.
 constexpr int kMaxMessage = 16 << 20;
+
+// Of one connection. A call that has no thread (max_threads) is refused at once, so honest clients
+// stay below; a stream costs 14 KiB. Clients that do not hear of it: h2_scanner.h.
+constexpr int kMaxStreams = 400;
 
 absl::Time DeadlineOf(const grpc::ServerContext& context) {
   const auto deadline = context.deadline();
@@ -142,6 +147,7 @@ class ImageRpc final : public v1::ImageService::Service {
 void Configure(grpc::ServerBuilder* builder, int max_threads) {
   builder->SetMaxReceiveMessageSize(kMaxMessage);
   builder->SetMaxSendMessageSize(kMaxMessage);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -154,6 +160,20 @@ void Configure(grpc::ServerBuilder* builder, int max_threads) {
   builder->SetResourceQuota(quota);
 }
 
+// A client that comes again and again is counted each time; a line a second for each reason is
+// enough.
+void ReportAbuse(const H2Ended& ended) {
+  static std::atomic<int64_t> next_lines[static_cast<size_t>(H2Abuse::kConnections) + 1];
+  std::atomic<int64_t>& next_line = next_lines[static_cast<size_t>(ended.abuse)];
+  CountMetric("crisp_cri_http2_ended_total",
+              absl::StrCat("reason=\"", H2AbuseName(ended.abuse), "\""));
+  const int64_t now = MonotonicNanos();
+  int64_t due = next_line.load();
+  if (now < due || !next_line.compare_exchange_strong(due, now + 1'000'000'000)) return;
+  LogWarning("CRI connection ended for abuse of HTTP/2",
+             {{"reason", H2AbuseName(ended.abuse)}, {"peer_pid", absl::StrCat(ended.peer)}});
+}
+
 class GrpcServer final : public RpcServer {
  public:
   GrpcServer(const RpcServerOptions& options, RuntimeHandler* runtime, ImageHandler* image)
@@ -162,6 +182,7 @@ class GrpcServer final : public RpcServer {
 
   Status Serve() {
     ASSIGN_OR_RETURN(lock_, ClaimSocketPath(options_.socket_path));
+    GuardHttp2(options_.socket_path, ReportAbuse);
     grpc::ServerBuilder builder;
     Configure(&builder, options_.max_threads);
     builder.AddListeningPort("unix:" + options_.socket_path, grpc::InsecureServerCredentials());
