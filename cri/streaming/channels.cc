@@ -1,14 +1,43 @@
 #include "cri/streaming/channels.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 
 namespace crisp::streaming {
 namespace {
 
 constexpr int kCloseSignal = 255;
-constexpr uint16_t kNormal = 1000, kTooBig = 1009, kBadPayload = 1007;
+constexpr uint16_t kNormal = 1000, kBadPayload = 1007;
+
+bool IsDigit(char c) { return absl::ascii_isalnum(c) || c == '+' || c == '/' || c == '='; }
+
+bool Decode(absl::string_view digits, std::string* plain) {
+  std::string piece;
+  if (!absl::Base64Unescape(digits, &piece)) return false;
+  plain->append(piece);
+  return true;
+}
 
 }  // namespace
+
+bool Base64Pieces::Feed(absl::string_view digits, std::string* plain) {
+  if (!std::all_of(digits.begin(), digits.end(), IsDigit)) return false;  // nor white space
+  if (ended_ && !digits.empty()) return false;
+  absl::StrAppend(&rest_, digits);
+  const size_t whole = rest_.size() / 4 * 4;
+  if (whole == 0) return true;
+  ended_ = rest_[whole - 1] == '=';
+  const bool good =
+      Decode(absl::string_view(rest_).substr(0, whole), plain) && !(ended_ && rest_.size() > whole);
+  rest_.erase(0, whole);
+  return good;
+}
+
+bool Base64Pieces::End(std::string* plain) {
+  return rest_.empty() || (rest_.size() > 1 && Decode(rest_, plain));
+}
 
 StatusOr<size_t> ChannelProtocol::Consume(absl::string_view bytes, StreamSink* sink,
                                           std::string* out) {
@@ -18,10 +47,9 @@ StatusOr<size_t> ChannelProtocol::Consume(absl::string_view bytes, StreamSink* s
   for (;;) {
     ASSIGN_OR_RETURN(const size_t n, reader_.Consume(bytes.substr(done), this, out));
     done += n;
-    if (overflow_ || bad_) {
-      out->append(WebSocketClose(overflow_ ? kTooBig : kBadPayload));
-      return absl::InvalidArgumentError(overflow_ ? "read WebSocket: a base64 message over 64 KiB"
-                                                  : "read WebSocket: not base64");
+    if (bad_) {
+      out->append(WebSocketClose(kBadPayload));
+      return absl::InvalidArgumentError("read WebSocket: not base64");
     }
     // A reader that stopped because a decoded message waits goes on once that is delivered.
     if (pending_.empty() || !Deliver()) return done;
@@ -31,15 +59,18 @@ StatusOr<size_t> ChannelProtocol::Consume(absl::string_view bytes, StreamSink* s
 void ChannelProtocol::OnMessageStart() {
   channel_ = -1;
   close_channel_.clear();
-  text_.clear();
+  digits_.Begin();
 }
 
 size_t ChannelProtocol::OnMessageBytes(absl::string_view bytes) {
   if (options_.base64) {
-    if (text_.size() + bytes.size() > kMaxBase64Message)
-      overflow_ = true;
-    else
-      text_.append(bytes.data(), bytes.size());
+    if (!Deliver()) return 0;
+    size_t digits = 0;
+    if (channel_ < 0 && !bytes.empty()) {
+      channel_ = bytes[digits++] - '0';
+      bad_ = channel_ < 0 || channel_ > 9;
+    }
+    bad_ = bad_ || !digits_.Feed(bytes.substr(digits), &pending_);
     return bytes.size();
   }
   size_t done = 0;
@@ -56,11 +87,7 @@ size_t ChannelProtocol::OnMessageBytes(absl::string_view bytes) {
 
 void ChannelProtocol::OnMessageEnd() {
   if (close_channel_.size() == 1) sink_->OnEnd(static_cast<unsigned char>(close_channel_[0]));
-  if (!options_.base64 || text_.empty()) return;
-  channel_ = text_[0] - '0';
-  if (channel_ < 0 || channel_ > 9 ||
-      !absl::Base64Unescape(absl::string_view(text_).substr(1), &pending_))
-    bad_ = true;
+  if (options_.base64) bad_ = bad_ || !digits_.End(&pending_);
 }
 
 bool ChannelProtocol::Deliver() {

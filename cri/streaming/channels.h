@@ -9,7 +9,18 @@
 
 namespace crisp::streaming {
 
-inline constexpr size_t kMaxBase64Message = 64 << 10;  // it must be whole to be decoded
+// Base64 in pieces: what is not yet four digits waits.
+class Base64Pieces {
+ public:
+  void Begin() { rest_.clear(), ended_ = false; }
+  // False: it is none. `plain` grows.
+  bool Feed(absl::string_view digits, std::string* plain);
+  bool End(std::string* plain);  // the padding may be missing
+
+ private:
+  std::string rest_;
+  bool ended_ = false;  // by padding
+};
 
 class ChannelProtocol final : public Protocol, private MessageSink {
  public:
@@ -43,9 +54,9 @@ class ChannelProtocol final : public Protocol, private MessageSink {
   StreamSink* sink_ = nullptr;  // during Consume
   int channel_ = -1;            // of the message at hand
   std::string close_channel_;   // after 255
-  std::string text_;            // base64 message so far
-  std::string pending_;         // decoded, not yet taken
-  bool overflow_ = false, bad_ = false, said_bye_ = false;
+  Base64Pieces digits_;
+  std::string pending_;  // decoded, not yet taken
+  bool bad_ = false, said_bye_ = false;
 };
 
 class TunnelProtocol final : public SpdyProtocol, private MessageSink {

@@ -9,6 +9,7 @@
 #include "cri/streaming/channels.h"
 #include "cri/streaming/forward_handler.h"
 #include "cri/streaming/http_upgrade.h"
+#include "cri/streaming/input.h"
 #include "cri/streaming/session_handler.h"
 #include "cri/streaming/spdy.h"
 #include "runtime/base/log.h"
@@ -17,7 +18,6 @@
 namespace crisp::streaming {
 namespace {
 
-constexpr size_t kInput = 64 << 10;
 constexpr size_t kMaxAnswers = 64 << 10;  // a client that reads no answers is not read either
 constexpr int kFlushMs = 60'000;          // for the last bytes, from progress to progress
 constexpr int kLingerMs = 2'000;          // for the client to close after us
@@ -68,7 +68,7 @@ class Connection {
   const int socket_;
   const ConnectionContext& context_;
   Output output_;
-  std::string input_;
+  Input input_;
   UpgradeHead head_;
   std::unique_ptr<Protocol> protocol_;
   std::unique_ptr<Handler> handler_;
@@ -78,19 +78,20 @@ class Connection {
 
 bool Connection::ReadHead() {
   const int64_t deadline = After(context_.options.head_ms);
+  std::string head;
   for (char buffer[4096];;) {
     pollfd fd{socket_, POLLIN, 0};
     if (poll(&fd, 1, MillisUntil(deadline)) == 0) return false;
     const ssize_t n = recv(socket_, buffer, sizeof(buffer), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n <= 0) return false;
-    input_.append(buffer, static_cast<size_t>(n));
+    head.append(buffer, static_cast<size_t>(n));
     size_t size = 0;
-    switch (ParseUpgradeHead(input_, &head_, &size)) {
+    switch (ParseUpgradeHead(head, &head_, &size)) {
       case HeadParse::kIncomplete:
         continue;
       case HeadParse::kComplete:
-        input_.erase(0, size);
+        input_.Put(absl::string_view(head).substr(size));  // less than the last read
         return true;
       case HeadParse::kBad:
         output_.buffer()->append(HttpRefusal(400, "not an HTTP/1.1 request without a body"));
@@ -177,25 +178,23 @@ bool Connection::Receive() {
     return false;
   }
   if ((events & POLLIN) == 0) return true;
-  char buffer[kInput];
-  const ssize_t n = recv(socket_, buffer, sizeof(buffer), 0);
+  const ssize_t n = input_.Receive(socket_);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (n <= 0) {
     client_gone_ = true;
     return false;
   }
-  input_.append(buffer, static_cast<size_t>(n));
   return true;
 }
 
 bool Connection::Feed() {
-  const auto done = protocol_->Consume(input_, handler_.get(), output_.buffer());
+  const auto done = protocol_->Consume(input_.bytes(), handler_.get(), output_.buffer());
   if (!done.ok()) {
     LogDebug("streaming client broke the protocol",
              {{"why", std::string(done.status().message())}});
     return false;
   }
-  input_.erase(0, *done);
+  input_.Drop(*done);
   // The client's last SYN_REPLY does not wait for the launch.
   if (!output_.Flush().ok()) client_gone_ = true;
   handler_->AfterInput();

@@ -17,7 +17,8 @@ namespace crisp::streaming {
 namespace {
 
 constexpr int64_t kConnectNanos = 10'000'000'000;
-constexpr size_t kMaxEarly = 64 << 10;
+constexpr size_t kMaxEarly = 16 << 10;
+constexpr size_t kMaxRequestId = 64;
 constexpr size_t kMaxMove = 1 << 20;  // one data frame
 constexpr int kPipeSize = 256 << 10;
 constexpr size_t kBulkBytes = 64 << 10;  // in that time
@@ -73,7 +74,8 @@ bool ForwardHandler::OnOpen(uint32_t id, const HeaderList& headers) {
     if (name == "port" && !absl::SimpleAtoi(value, &port)) return false;
   }
   const bool error = type == "error";
-  if ((!error && type != "data") || port < 1 || port > 65535) return false;
+  if ((!error && type != "data") || port < 1 || port > 65535 || request_id.size() > kMaxRequestId)
+    return false;
   // Very old clients number nothing: their data stream follows its error stream.
   if (request_id.empty()) request_id = absl::StrCat("#", error ? id : id - 2);
   Pair* pair = Joining(request_id, static_cast<uint16_t>(port), error);
@@ -260,7 +262,7 @@ void ForwardHandler::Pump(Pair* pair) {
 
 void ForwardHandler::Copy(Pair* pair) {
   char buffer[kPiece];
-  const ssize_t n = recv(pair->fd.get(), buffer, sizeof(buffer), 0);
+  const ssize_t n = recv(pair->fd.get(), buffer, parts_.protocol->raw() ? kPiece : kCodedPiece, 0);
   const int error = n < 0 ? errno : 0;
   Judge(pair, n);
   if (n > 0)

@@ -13,6 +13,7 @@ namespace crisp::streaming {
 
 // One read of a process's output: small enough that streams take turns.
 inline constexpr size_t kPiece = 32 << 10;
+inline constexpr size_t kCodedPiece = 8 << 10;  // of base64, which is copied twice
 
 struct HandlerParts {
   Protocol* protocol = nullptr;

@@ -13,7 +13,7 @@
 namespace crisp::streaming {
 namespace {
 
-constexpr size_t kMaxEarly = 64 << 10;
+constexpr size_t kMaxEarly = 16 << 10;
 constexpr int64_t kMaxStretch = 1 << 20;  // one data frame; SPDY counts with 24 bits
 constexpr int64_t kMinStretch = 4096;     // below that a copy costs less than a second system call
 
@@ -213,7 +213,7 @@ void SessionHandler::Pump(UniqueFd* fd, Role role) {
     return;
   }
   char buffer[kPiece];
-  const ssize_t n = read(fd->get(), buffer, sizeof(buffer));
+  const ssize_t n = read(fd->get(), buffer, parts_.protocol->raw() ? kPiece : kCodedPiece);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {  // a terminal's end is EIO
     EndOutput(fd, role);

@@ -88,7 +88,7 @@ Status SpdyProtocol::BeginFrame(StreamSink*, std::string* out) {
     return absl::OkStatus();
   }
   if (Number(frame_, 0, 2) != 0x8003) return Fail("not version 3", out);
-  if (length > kMaxControlFrame) return Fail("a control frame larger than 64 KiB", out);
+  if (length > kMaxControlFrame) return Fail("a control frame larger than 16 KiB", out);
   in_control_ = true;
   control_left_ = length;
   return absl::OkStatus();

@@ -7,7 +7,7 @@
 
 namespace crisp::streaming {
 
-inline constexpr size_t kMaxControlFrame = 64 << 10;
+inline constexpr size_t kMaxControlFrame = 16 << 10;
 
 class SpdyProtocol : public Protocol {
  public:

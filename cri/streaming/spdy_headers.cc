@@ -61,7 +61,7 @@ Status HeaderInflater::Expand(absl::string_view block, std::string* plain) {
       continue;
     }
     plain->append(buffer, sizeof(buffer) - zlib_->avail_out);
-    if (plain->size() > kMaxHeaderBlock) return Bad("larger than 64 KiB");
+    if (plain->size() > kMaxHeaderBlock) return Bad("larger than 16 KiB");
     if (result == Z_BUF_ERROR && zlib_->avail_in == 0) return absl::OkStatus();
     if (result != Z_OK) return Bad("not deflated");
     if (zlib_->avail_in == 0 && zlib_->avail_out != 0) return absl::OkStatus();

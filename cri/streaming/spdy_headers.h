@@ -12,7 +12,7 @@ struct z_stream_s;
 namespace crisp::streaming {
 
 // A zip bomb costs at most one block of this size (S54).
-inline constexpr size_t kMaxHeaderBlock = 64 << 10;
+inline constexpr size_t kMaxHeaderBlock = 16 << 10;
 inline constexpr uint32_t kMaxHeaders = 64;
 
 // Every block must pass through, also those that nobody wants: they share their history.

@@ -1,4 +1,4 @@
-// Between a client's TLS and the plain socket that a connection works with: one thread, 16 KiB each
+// Between a client's TLS and the plain socket that a connection works with: one thread, 8 KiB each
 // way, and what one side does not take the other is not asked for.
 #pragma once
 
@@ -18,8 +18,8 @@ class TlsPump {
   void Run();
 
  private:
-  static constexpr size_t kRecord = 16 << 10;  // TLS knows no larger ones
-  enum class Blocked { kNo, kRead, kWrite };   // what TLS waits for at its socket
+  static constexpr size_t kRecord = 8 << 10;  // half of the largest that TLS knows
+  enum class Blocked { kNo, kRead, kWrite };  // what TLS waits for at its socket
   struct Piece {
     char bytes[kRecord];
     size_t at = 0, end = 0;

@@ -44,11 +44,46 @@ func (r *raw) stuff(text string) {
 
 const bounding = "on_disconnect = \"kill\"\n[network]\npool_size = 0\n"
 
+// memoryWay is one way to make a connection hold as much as it can.
+type memoryWay struct {
+	name string
+	url  streamURL
+	wire string
+	play func(r *raw)
+}
+
+var (
+	memoryPiece = strings.Repeat("x", 60000)
+	largeFrame  = be32(0x80030008, 16384) + strings.Repeat("h", 16383) // the largest there may be, but for its last byte
+	memoryWays  = []memoryWay{
+		{"output that nobody reads", askExec("yes"), spdyExec, func(r *raw) { r.open("error", "stdin", "stdout") }},
+		{"stdin that nobody reads", askExec("sleep", "10000"), spdyExec, func(r *raw) {
+			r.open("error", "stdin", "stdout")
+			r.stuff(spdyData(3, memoryPiece))
+		}},
+		{"port-forward, neither reads", askForward, spdyForward, func(r *raw) {
+			pair(r, 1, "0", "7000")
+			r.stuff(spdyData(3, memoryPiece))
+		}},
+		{"a frame", askExec("cat"), spdyExec, func(r *raw) { io.WriteString(r, r.syn(1, "streamtype", "error")+largeFrame) }},
+		{"early stdin and a frame", askExec("cat"), spdyExec, func(r *raw) {
+			io.WriteString(r, r.syn(1, "streamtype", "stdin")+spdyData(1, memoryPiece[:16384])+largeFrame)
+		}},
+		{"base64, neither reads", askExec("yes"), socketB64, func(r *raw) {
+			r.stuff(masked(0x81, "0"+strings.Repeat("A", 60000)))
+		}},
+	}
+)
+
 func TestStreamMemoryIsBounded(t *testing.T) {
 	if host.IsPeer() || os.Getenv("CRISP_FLAVOUR") != "system" {
 		t.Skip("the figure is the shipped daemon's")
 	}
-	wantBoundedMemory(t, host.Start(t, host.Options{Config: "[streaming]\n" + bounding}), nil, nil)
+	for _, way := range memoryWays {
+		t.Run(way.name, func(t *testing.T) {
+			way.bounded(t, host.Start(t, host.Options{Config: "[streaming]\n" + bounding}), nil)
+		})
+	}
 }
 
 // TLS has its own state and a second thread a connection.
@@ -56,45 +91,60 @@ func TestStreamTlsMemoryIsBounded(t *testing.T) {
 	if os.Getenv("CRISP_FLAVOUR") != "system" {
 		t.Skip("the figure is the shipped daemon's")
 	}
-	a := newAuthority(t)
-	h, _, _ := secure(t, a, bounding)
 	// A record of 16 KiB, but for its last byte: TLS must have all of it before it gives any.
-	wantBoundedMemory(t, h, a.trusted(), func(r *raw) {
+	record := memoryWay{"a record", askExec("cat"), spdyExec, func(r *raw) {
 		io.WriteString(r.Conn.(*tls.Conn).NetConn(), "\x17\x03\x03\x40\x11"+strings.Repeat("r", 16400))
-	})
+	}}
+	a := newAuthority(t)
+	for _, way := range []memoryWay{memoryWays[2], memoryWays[5], record} { // the others cost less
+		t.Run(way.name, func(t *testing.T) {
+			h, _, _ := secure(t, a, bounding)
+			way.bounded(t, h, a.trusted())
+		})
+	}
 }
 
-// wantBoundedMemory does the worst a connection can do, in four ways or five, 200 of them at once: the daemon pays at most 256 KiB
-// for each.
-func wantBoundedMemory(t *testing.T, h *host.Host, config *rest.Config, more func(r *raw)) {
-	const bound = 256
+// A forwarded connection costs little beside its session's.
+func TestStreamForwardMemoryIsBounded(t *testing.T) {
+	if host.IsPeer() || os.Getenv("CRISP_FLAVOUR") != "system" {
+		t.Skip("the figure is the shipped daemon's")
+	}
+	const sessions, each, bound = 4, 1000, 1024 // bytes
+	h := host.Start(t, host.Options{Config: "[streaming]\n" + bounding})
+	pod := h.Pod()
+	echoServer(h, pod, 7000)
+	forwarded := func(r *raw, i uint32) {
+		pair(r, 4*i+1, fmt.Sprint(i), "7000")
+		io.WriteString(r, spdyData(4*i+3, "x"))
+		r.skipTo(fmt.Sprintf("DATA %d [x]", 4*i+3))
+	}
+	var open []*raw
+	for range sessions {
+		r := upgrade(t, askForward(h, pod, ""), spdyForward)
+		defer r.Close()
+		forwarded(r, 0)
+		open = append(open, r)
+	}
+	before := private(t, h.DaemonPid())
+	for _, r := range open {
+		for i := range uint32(each) {
+			forwarded(r, i+1)
+		}
+	}
+	after := private(t, h.DaemonPid())
+	cost := (after - before) * 1024 / (sessions * each)
+	t.Logf("%d KiB before, %d KiB after: %d bytes a forwarded connection", before, after, cost)
+	if cost > bound {
+		t.Errorf("a forwarded connection costs %d bytes", cost)
+	}
+}
+
+// bounded has fifty clients do it at once: the daemon pays at most 256 KiB for each.
+func (w memoryWay) bounded(t *testing.T, h *host.Host, config *rest.Config) {
+	const clients, bound = 50, 256
 	pod := h.Pod()
 	id := h.Sleeper(pod)
 	endlessServer(h, pod, 7000)
-	piece := strings.Repeat("x", 60000)
-	type way struct {
-		url  streamURL
-		wire string
-		play func(r *raw)
-	}
-	ways := []way{
-		{askExec("yes"), spdyExec, func(r *raw) { r.open("error", "stdin", "stdout") }}, // and never reads
-		{askExec("sleep", "10000"), spdyExec, func(r *raw) {
-			r.open("error", "stdin", "stdout")
-			r.stuff(spdyData(3, piece))
-		}},
-		{askForward, spdyForward, func(r *raw) {
-			pair(r, 1, "0", "7000")
-			r.stuff(spdyData(3, piece))
-		}},
-		{askExec("cat"), spdyExec, func(r *raw) { // the largest frame there may be, but for its last byte
-			io.WriteString(r, r.syn(1, "streamtype", "error")+be32(0x80030008, 65536)+strings.Repeat("h", 65535))
-		}},
-	}
-	if more != nil {
-		ways = append(ways, way{askExec("cat"), spdyExec, more})
-	}
-	each := 200 / len(ways)
 	warm := upgrade(t, askExec("true")(h, pod, id), spdyExec)
 	warm.open("error", "stdin", "stdout")
 	for warm.frame() != "" {
@@ -102,19 +152,17 @@ func wantBoundedMemory(t *testing.T, h *host.Host, config *rest.Config, more fun
 	warm.Close()
 	descriptors := fmt.Sprintf("/proc/%d/fd/*", h.DaemonPid())
 	fds, before := count(t, descriptors), private(t, h.DaemonPid())
-	var clients []*raw
+	var open []*raw
 	var all sync.WaitGroup
-	for range each {
-		for _, way := range ways {
-			r := upgrade(t, way.url(h, pod, id), way.wire)
-			defer r.Close()
-			clients = append(clients, r)
-			all.Add(1)
-			go func() {
-				defer all.Done()
-				way.play(r)
-			}()
-		}
+	for range clients {
+		r := upgrade(t, w.url(h, pod, id), w.wire)
+		defer r.Close()
+		open = append(open, r)
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			w.play(r)
+		}()
 	}
 	all.Wait()
 	after := private(t, h.DaemonPid())
@@ -124,16 +172,16 @@ func wantBoundedMemory(t *testing.T, h *host.Host, config *rest.Config, more fun
 			after, steady = now, 0
 		}
 	}
-	perConnection := (after - before) / (each * len(ways))
-	t.Logf("%d KiB before, %d KiB with %d connections: %d KiB each", before, after, each*len(ways), perConnection)
-	if perConnection > bound {
-		t.Errorf("a connection costs %d KiB", perConnection)
+	each := (after - before) / clients
+	t.Logf("%d KiB before, %d KiB with %d connections: %d KiB each", before, after, clients, each)
+	if each > bound {
+		t.Errorf("a connection costs %d KiB", each)
 	}
 	other := shell(h, "spdy", id, "echo other", streams{stderr: true, config: config})
 	if other.end(); other.out.String() != "other\n" {
 		t.Errorf("another exec meanwhile: %q", other.out)
 	}
-	for _, r := range clients {
+	for _, r := range open {
 		r.Close()
 	}
 	for deadline := time.Now().Add(host.Limit); count(t, descriptors) > fds; time.Sleep(20 * time.Millisecond) {

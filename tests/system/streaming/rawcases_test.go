@@ -59,7 +59,7 @@ var rawCases = []rawCase{
 	// "GET " is a stream that never was, " HT" the length of its data: 2,115,668 bytes.
 	{"spdy: HTTP again", askExec("cat"), spdyExec, running("GET / HTTP/1.1\r\n\r\n" + strings.Repeat("x", 0x204854-10)), []string{"RST 1195725856 2"}, true},
 	{"spdy: version 2", askExec("cat"), spdyExec, running(be32(0x80020006, 4, 1)), []string{"GOAWAY 1"}, false},
-	{"spdy: control frame over 64 KiB", askExec("cat"), spdyExec, running(be32(0x80030001, 65537)), []string{"GOAWAY 1"}, false},
+	{"spdy: control frame over 16 KiB", askExec("cat"), spdyExec, running(be32(0x80030001, 16385)), []string{"GOAWAY 1"}, false},
 	{"spdy: control frame of 16 MiB", askExec("cat"), spdyExec, running(be32(0x80030008, 0xffffff)), []string{"GOAWAY 1"}, false},
 	{"spdy: header bomb", askExec("cat"), spdyExec, func(r *raw) {
 		io.WriteString(r, r.syn(1, "streamtype", strings.Repeat("a", 10<<20)))
@@ -155,7 +155,9 @@ var rawCases = []rawCase{
 	}, nil, true},
 	{"websocket: unknown channels", askExec("cat"), socketV5, say(masked(0x82, "\x09x") + masked(0x82, "\xfex") + masked(0x82, "\x00word")), []string{"2 [\x01word]"}, true},
 	{"websocket: not base64", askExec("cat"), socketB64, say(masked(0x81, "0***")), []string{"close 1007"}, false},
-	{"websocket: base64 message over 64 KiB", askExec("cat"), socketB64, say(masked(0x81, "0"+strings.Repeat("A", 70000))), []string{"close 1009"}, false},
+	{"websocket: base64 message over 64 KiB", askExec("sh", "-c", "head -c60000 | tr -d '\\0'"), socketB64, say(masked(0x81, "0"+strings.Repeat("A", 80000))), []string{"close 1000"}, false},
+	{"websocket: base64 after its padding", askExec("cat"), socketB64, say(masked(0x81, "0aGVsbG8=aGVs")), []string{"close 1007"}, false},
+	{"forward: request id of 65 bytes", askForward, spdyForward, func(r *raw) { pair(r, 1, strings.Repeat("7", 65), "7000") }, []string{"RST 1 3", "RST 3 3"}, true},
 	{"forward: port 0", askForward, spdyForward, forwarding("0"), []string{"RST 1 3", "RST 3 3"}, true},
 	{"forward: port -1", askForward, spdyForward, forwarding("-1"), []string{"RST 1 3", "RST 3 3"}, true},
 	{"forward: port 65536", askForward, spdyForward, forwarding("65536"), []string{"RST 1 3", "RST 3 3"}, true},

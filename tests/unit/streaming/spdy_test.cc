@@ -147,7 +147,9 @@ class SpdyFaults : public SpdyTest {
 TEST_F(SpdyFaults, Garbage) { ExpectFault("\xff\xff\xff\xff\xff\xff\xff\xff"); }
 TEST_F(SpdyFaults, HttpInstead) { ExpectFault(std::string(4, '\0') + "GET / HTTP/1.1\r\n\r\n"); }
 TEST_F(SpdyFaults, OtherVersion) { ExpectFault(Be32(0x80020001) + Be32(0)); }
-TEST_F(SpdyFaults, ControlFrameOver64KiB) { ExpectFault(Be32(0x80030001) + Be32((64 << 10) + 1)); }
+TEST_F(SpdyFaults, LargeControlFrame) {
+  ExpectFault(Be32(0x80030001) + Be32(kMaxControlFrame + 1));
+}
 TEST_F(SpdyFaults, EvenId) { ExpectFault(client_.Syn(2, {})); }
 TEST_F(SpdyFaults, IdZero) { ExpectFault(client_.Syn(0, {})); }
 TEST_F(SpdyFaults, UsedId) { ExpectFault(InOrder({client_.Syn(3, {}), client_.Syn(3, {})})); }

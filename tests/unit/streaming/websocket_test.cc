@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
+
 #include "cri/streaming/channels.h"
 #include "recorder.h"
 #include "spdy_client.h"
@@ -162,13 +164,25 @@ TEST_F(Base64Test, AFullSinkHoldsTheRestBack) {
   EXPECT_EQ(sink_.data[0], "helloworld");
 }
 
+// Of any length, cut anywhere, with and without padding.
+TEST_F(Base64Test, InPieces) {
+  const std::string plain(100'000, 'p');
+  for (const size_t cut : {1, 2, 3, 5, 40'000}) {
+    sink_.data.clear();
+    const std::string text = "0" + absl::Base64Escape(plain);
+    EXPECT_TRUE(Feed64(ClientFrame(0x01, text.substr(0, cut)) +
+                       ClientFrame(0x80, text.substr(cut, text.find('=') - cut))));
+    EXPECT_EQ(sink_.data[0], plain) << cut;
+  }
+}
+
 TEST_F(Base64Test, Faults) {
-  EXPECT_FALSE(base64_.Consume(ClientFrame(0x81, "0***"), &sink_, &out_).ok());
-  EXPECT_THAT(Answers(), ElementsAre("close 1007"));
-  ChannelProtocol other({true, false});
-  const std::string big(kMaxBase64Message + 1, 'A');
-  EXPECT_FALSE(other.Consume(ClientFrame(0x81, big), &sink_, &out_).ok());
-  EXPECT_THAT(Answers(), ElementsAre("close 1009"));
+  for (const char* bad :
+       {"0***", "0aGV=aGVs", "0aGVsbG8=aGVs", "0aGVsbG8==", "0a", "0aG Vs", ":aGVs"}) {
+    ChannelProtocol other({true, false});
+    EXPECT_FALSE(other.Consume(ClientFrame(0x81, bad), &sink_, &out_).ok()) << bad;
+    EXPECT_THAT(Answers(), ElementsAre("close 1007"));
+  }
 }
 
 TEST(TunnelTest, SpdyInMessagesWhoseBordersMeanNothing) {
