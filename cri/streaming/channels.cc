@@ -64,6 +64,7 @@ void ChannelProtocol::OnMessageStart() {
 
 size_t ChannelProtocol::OnMessageBytes(absl::string_view bytes) {
   if (options_.base64) {
+    if (bad_) return bytes.size();  // a message before this one
     if (!Deliver()) return 0;
     size_t digits = 0;
     if (channel_ < 0 && !bytes.empty()) {

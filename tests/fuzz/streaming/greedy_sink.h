@@ -29,8 +29,9 @@ class GreedySink final : public StreamSink {
   const size_t bite_;
 };
 
-// Feeds it like a connection does: in pieces, again while the sink takes only bites.
-inline void Drive(Protocol* protocol, absl::string_view bytes, size_t piece, GreedySink* sink) {
+// Feeds it like a connection does: in pieces, again while the sink takes only bites. False: it is
+// against the rules.
+inline bool Drive(Protocol* protocol, absl::string_view bytes, size_t piece, GreedySink* sink) {
   std::string out, input;
   while (!bytes.empty()) {
     const absl::string_view next = bytes.substr(0, piece);
@@ -39,15 +40,16 @@ inline void Drive(Protocol* protocol, absl::string_view bytes, size_t piece, Gre
     for (;;) {
       const size_t before = sink->taken;
       const auto done = protocol->Consume(input, sink, &out);
-      if (!done.ok()) return;
+      if (!done.ok()) return false;
       if (*done > input.size()) abort();
       input.erase(0, *done);
       out.clear();
       if (input.empty() && !protocol->blocked()) break;
       if (*done == 0 && sink->taken == before) abort();  // stuck though the sink takes
     }
-    if (protocol->client_left()) return;
+    if (protocol->client_left()) return true;
   }
+  return true;
 }
 
 }  // namespace crisp::streaming

@@ -11,9 +11,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
        {ChannelProtocol::Options{false, true}, {false, false}, {true, false}}) {
     ChannelProtocol whole(options), pieces(options);
     GreedySink all(SIZE_MAX), bites(1 + data[0] % 7);
-    Drive(&whole, bytes, bytes.size(), &all);
-    Drive(&pieces, bytes, 1 + data[0], &bites);
-    if (all.taken != bites.taken) abort();
+    const bool good = Drive(&whole, bytes, bytes.size(), &all);
+    if (Drive(&pieces, bytes, 1 + data[0], &bites) != good) abort();
+    // Of base64 that turns out to be none the more has passed the smaller the pieces were.
+    if (all.taken != bites.taken && (good || !options.base64)) abort();
   }
   TunnelProtocol tunnel;
   GreedySink sink(1 + data[0] % 7);
