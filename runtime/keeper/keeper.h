@@ -102,6 +102,7 @@ class Keeper {
   void WatchExit(uint32_t index);
   void OnPidfd(uint32_t index);
   bool ResolveForeign(uint32_t index);
+  bool CallerSees(uint32_t index) const;
   void NoteExit(uint32_t index, int wait_status);
   void ResolvePending();
   void ReapStrangers();

@@ -62,6 +62,13 @@ bool Keeper::ResolveForeign(uint32_t index) {
   return known;
 }
 
+// The call that launched an exec polls the pidfd, and has the status from it once we have reaped:
+// an event would only wake the daemon twice while that call wants the CPU. (Execs of a daemon that
+// died are dropped by the next one as it connects.)
+bool Keeper::CallerSees(uint32_t index) const {
+  return settings_.exit_info && table_->slot[index].kind == Kind::kExec;
+}
+
 void Keeper::NoteExit(uint32_t index, int wait_status) {
   Slot& target = slot(index);
   Unwatch(held_[index].Get(kRolePidfd));
@@ -70,7 +77,7 @@ void Keeper::NoteExit(uint32_t index, int wait_status) {
   target.wait_status = wait_status;
   target.exited_nanos = WallNanos();
   target.state.store(SlotState::kExited, std::memory_order_release);
-  SendEvent(ReplyType::kExited, index);
+  if (!CallerSees(index)) SendEvent(ReplyType::kExited, index);
   NoteDrained(index);
 }
 

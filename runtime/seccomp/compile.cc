@@ -1,7 +1,8 @@
 // Profile -> BPF. System call numbers are sorted, neighbours with the same answer merged to ranges,
-// and the ranges looked up by a binary tree: the kernel runs a new filter once for each number when
-// it is loaded, so a short path is what a container's start pays for. libseccomp gives the numbers,
-// and is the reference that tests compare every answer with.
+// and the ranges looked up by a binary tree: when a filter is loaded, the kernel checks, translates
+// and compiles every instruction and runs the filter once for each number, so a short program and a
+// short path are what each start and each exec pays for. libseccomp gives the numbers, and is the
+// reference that tests compare every answer with.
 #include <linux/audit.h>
 #include <seccomp.h>
 
@@ -91,15 +92,46 @@ class Table {
     const bool merge = !ranges_.empty() && SameCode(ranges_.back().leaf, leaf);
     if (!merge) ranges_.push_back({first, std::move(leaf)});
   }
-  Emitter::Place Emit(Emitter* emitter) const { return Emit(emitter, 0, ranges_.size()); }
+  Emitter::Place Emit(Emitter* emitter) const {
+    const std::vector<Stretch> stretches = Stretches();
+    return Emit(emitter, stretches.data(), stretches.size());
+  }
 
  private:
-  Emitter::Place Emit(Emitter* emitter, size_t begin, size_t end) const {
-    if (end - begin == 1) return emitter->Leaf(ranges_[begin].leaf);
-    const size_t middle = begin + (end - begin) / 2;
-    const Emitter::Place above = Emit(emitter, middle, end);
-    const Emitter::Place below = Emit(emitter, begin, middle);
-    return emitter->Compare(BPF_JGE, ranges_[middle].first, above, below);
+  // Ranges of one answer with single numbers of other answers between them: such a number costs one
+  // comparison instead of the two of its borders.
+  struct Stretch {
+    size_t begin, end;  // of ranges_: answer, number, answer, number, answer
+  };
+  static constexpr size_t kMaxNumbers = 3;  // each makes the path longer
+
+  bool IsNumberWithin(size_t i) const {  // between two ranges of one answer
+    return i + 1 < ranges_.size() && ranges_[i + 1].first == ranges_[i].first + 1 &&
+           SameCode(ranges_[i - 1].leaf, ranges_[i + 1].leaf);
+  }
+  std::vector<Stretch> Stretches() const {
+    std::vector<Stretch> all;
+    for (size_t i = 0; i < ranges_.size(); i = all.back().end) {
+      size_t end = i + 1;
+      while (end - i < 2 * kMaxNumbers && IsNumberWithin(end)) end += 2;
+      all.push_back({i, end});
+    }
+    return all;
+  }
+  Emitter::Place EmitStretch(Emitter* emitter, const Stretch& stretch) const {
+    Emitter::Place place = emitter->Leaf(ranges_[stretch.begin].leaf);
+    for (size_t i = stretch.begin + 1; i < stretch.end; i += 2) {
+      const Emitter::Place number = emitter->Leaf(ranges_[i].leaf);
+      place = emitter->Compare(BPF_JEQ, ranges_[i].first, number, place);
+    }
+    return place;
+  }
+  Emitter::Place Emit(Emitter* emitter, const Stretch* stretches, size_t count) const {
+    if (count == 1) return EmitStretch(emitter, *stretches);
+    const size_t half = count / 2;
+    const Emitter::Place above = Emit(emitter, stretches + half, count - half);
+    const Emitter::Place below = Emit(emitter, stretches, half);
+    return emitter->Compare(BPF_JGE, ranges_[stretches[half].begin].first, above, below);
   }
 
   std::vector<Range> ranges_;
@@ -137,12 +169,12 @@ StatusOr<Table> TableOf(const SeccompProfile& profile, uint32_t arch) {
 }
 
 // Architecture first, then the number: the same number means something else on each.
-Code Assemble(const Table& x86_64, const Table* x32, const Table* i386) {
+Code Assemble(const Table& x86_64, const Table* x32, const Code& without_x32, const Table* i386) {
   const size_t number = offsetof(seccomp_data, nr), arch = offsetof(seccomp_data, arch);
   Emitter emitter;
   const Code kill = {Return(SECCOMP_RET_KILL_PROCESS)};
   const auto on_i386 = i386 ? emitter.LoadThen(number, i386->Emit(&emitter)) : emitter.Leaf(kill);
-  const auto on_x32 = x32 ? x32->Emit(&emitter) : emitter.Leaf(kill);
+  const auto on_x32 = x32 ? x32->Emit(&emitter) : emitter.Leaf(without_x32);
   const auto native = x86_64.Emit(&emitter);
   const auto on_x86_64 =
       emitter.LoadThen(number, emitter.Compare(BPF_JGE, kX32Bit, on_x32, native));
@@ -157,8 +189,11 @@ StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile) {
   ASSIGN_OR_RETURN(const Table x86_64, TableOf(profile, SCMP_ARCH_X86_64));
   ASSIGN_OR_RETURN(const Table x32, TableOf(profile, SCMP_ARCH_X32));
   ASSIGN_OR_RETURN(const Table i386, TableOf(profile, SCMP_ARCH_X86));
+  const Code without_x32 = {
+      Return(profile.with_x32 ? SeccompErrno(ENOSYS) : SECCOMP_RET_KILL_PROCESS)};
   const Code code =
-      Assemble(x86_64, profile.with_x32 ? &x32 : nullptr, profile.with_i386 ? &i386 : nullptr);
+      Assemble(x86_64, profile.with_x32 && profile.kernel_has_x32 ? &x32 : nullptr, without_x32,
+               profile.with_i386 ? &i386 : nullptr);
   if (code.size() > BPF_MAXINSNS) {
     return absl::ResourceExhaustedError("compile seccomp profile: more than 4096 instructions");
   }

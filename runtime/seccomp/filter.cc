@@ -12,7 +12,7 @@ StatusOr<SeccompFilter> DefaultSeccompFilter(uint64_t capabilities) {
   const uint64_t key = capabilities & DefaultProfileCapabilities();
   if (SeccompFilter known = cache->Find(key)) return known;
   // Compiled outside of the lock (~1 ms): a pod with a known mask does not wait for it.
-  ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, CompileProfile(DefaultProfile(key)));
+  ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, CompileForKernel(DefaultProfile(key)));
   auto program = std::make_shared<SeccompProgram>();
   program->digest = absl::StrFormat("default/%x/%s", key, Fnv1a(bytes));
   program->bytes = std::move(bytes);

@@ -45,7 +45,7 @@ StatusOr<SeccompFilter> SeccompFilterOfText(const std::string& text, uint64_t ca
   const Key key(text, capabilities);
   if (SeccompFilter known = cache->Find(key)) return known;
   ASSIGN_OR_RETURN(JsonProfile parsed, ParseSeccompProfile(text, ContextOf(capabilities)));
-  ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, CompileProfile(parsed.profile));
+  ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, CompileForKernel(std::move(parsed.profile)));
   auto program = std::make_shared<SeccompProgram>();
   program->digest = absl::StrFormat("localhost/%x/%s", capabilities, Fnv1a(bytes));
   program->bytes = std::move(bytes);

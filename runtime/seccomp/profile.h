@@ -46,6 +46,7 @@ struct SeccompProfile {
   std::vector<SyscallRule> rules;
   uint32_t default_action;                 // of what no rule names
   bool with_i386 = true, with_x32 = true;  // without: such a call kills the process
+  bool kernel_has_x32 = true;  // else an x32 call gets ENOSYS at once, as the kernel would say
   // System calls newer than the compiler's tables, by number (the same on all architectures since
   // 5.1): [first_new, first_unknown) get default_action unless listed, later ones ENOSYS, so that a
   // program's fall-back works. 0: no such part.
@@ -66,5 +67,7 @@ uint64_t DefaultProfileCapabilities();
 
 // x86_64, x86 and x32 in one program, looked up by a binary tree.
 StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile);
+// The same without what the running kernel refuses anyway: Debian's has no x32 unless asked to.
+StatusOr<std::vector<uint8_t>> CompileForKernel(SeccompProfile profile);
 
 }  // namespace crisp::runtime

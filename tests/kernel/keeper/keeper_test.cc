@@ -1,6 +1,7 @@
 // The keeper at work: launches, exits, holding, enumeration. Processes are plain children; what
 // runs inside a container is tested with runtime/init.
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -167,16 +168,22 @@ TEST_F(KeeperTest, SignalGoesByPidfdAndSaysWhenTheProcessIsGone) {
   EXPECT_TRUE(absl::IsNotFound(client_->Signal("nobody", SIGTERM)));
 }
 
-TEST_F(KeeperTest, ExecIsWatchedAndFreedWithItsAck) {
+// The caller has its status from the pidfd, once the keeper has reaped it.
+TEST_F(KeeperTest, ExecIsReapedAndFreedWithItsDrop) {
   ASSERT_TRUE(Start("c", {"/bin/sleep", "100"}).ok());
   const size_t before = CountFds(client_->keeper_pid());
   ExecRequest request;
   request.id = "e1";
   request.container_id = "c";
   request.plan = Plan({"/bin/sh", "-c", "exit 5"});
-  EXPECT_TRUE(client_->LaunchExec(request).ok());
-  EXPECT_EQ(sys::ExitCodeOf(exits_.Wait("e1")), 5);
-  client_->AckExit("e1");
+  auto launched = client_->LaunchExec(request);
+  ASSERT_TRUE(launched.ok()) << launched.status();
+  pollfd reaped{launched->pidfd.get(), 0, 0};  // POLLHUP
+  ASSERT_EQ(poll(&reaped, 1, 30000), 1);
+  int status = 0;
+  ASSERT_EQ(sys::PidfdExitStatus(launched->pidfd.get(), &status), 0);
+  EXPECT_EQ(sys::ExitCodeOf(status), 5);
+  client_->Drop("e1");
   EXPECT_TRUE(client_->FlushLog("c", 1000).ok());  // a round trip: the drop is done
   EXPECT_EQ(CountFds(client_->keeper_pid()), before);
   request.container_id = "none";

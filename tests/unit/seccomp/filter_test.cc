@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include <cerrno>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -31,7 +32,10 @@ SeccompFilter Filter(uint64_t capabilities) {
 
 uint32_t Eval(uint64_t capabilities, uint32_t number, uint64_t arg0 = 0,
               uint32_t arch = AUDIT_ARCH_X86_64) {
-  return EvalBpf(Filter(capabilities)->bytes, Call(arch, number, arg0));
+  static std::map<uint64_t, std::vector<uint8_t>> programs;  // whatever this kernel knows
+  std::vector<uint8_t>& program = programs[capabilities];
+  if (program.empty()) program = *CompileProfile(DefaultProfile(capabilities));
+  return EvalBpf(program, Call(arch, number, arg0));
 }
 
 uint64_t Caps(int capability) { return DefaultCapabilities() | uint64_t{1} << capability; }
@@ -195,8 +199,24 @@ TEST(CompileProfile, AnswersAsTheReferenceDoes) {
   }
 }
 
+TEST(CompileProfile, WithoutX32OnlyItsCallsAnswerOtherwise) {
+  SeccompProfile profile = DefaultProfile(DefaultCapabilities());
+  const auto with = CompileProfile(profile);
+  profile.kernel_has_x32 = false;
+  const auto without = CompileProfile(profile);
+  ASSERT_TRUE(with.ok() && without.ok());
+  for (uint32_t number = 0; number < 620; ++number) {
+    for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}})
+      EXPECT_EQ(EvalBpf(*with, Call(arch, number)), EvalBpf(*without, Call(arch, number)));
+    EXPECT_EQ(EvalBpf(*without, Call(AUDIT_ARCH_X86_64, kX32 + number)), kEnosys);
+  }
+}
+
 TEST(CompileProfile, Short) {
-  EXPECT_LT(Filter(DefaultCapabilities())->bytes.size() / sizeof(sock_filter), 450u);
+  SeccompProfile profile = DefaultProfile(DefaultCapabilities());
+  EXPECT_LT(CompileProfile(profile)->size() / sizeof(sock_filter), 320u);
+  profile.kernel_has_x32 = false;
+  EXPECT_LT(CompileProfile(profile)->size() / sizeof(sock_filter), 240u);
 }
 
 TEST(CompileProfile, MisspeltNameIsAnError) {
