@@ -10,6 +10,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/stages.h"
 #include "runtime/cgroup/systemd_host.h"
+#include "runtime/container/mount_points.h"
 
 namespace crisp::cri {
 namespace {
@@ -89,7 +90,7 @@ Status Daemon::MakeDirectories() {
   // 0711: user-namespaced and non-root containers pass through; nobody can list.
   for (const std::string& dir : {config_.root, config_.state, containers_dir_})
     RETURN_IF_ERROR(MakeDirs(dir, 0711));
-  return absl::OkStatus();
+  return runtime::MakeMountPoints(MountPointsDir());
 }
 
 Status Daemon::OpenKernel(const std::string& program_dir) {
@@ -163,6 +164,7 @@ Status Daemon::BuildServices(const JournalReplay& replay) {
   parts.handlers = &handlers_;
   parts.runtime.features = features_;
   parts.runtime.containers_dir = containers_dir_;
+  parts.runtime.mount_points_dir = MountPointsDir();
   // From 6.15 on an exec reads its status from its own pidfd: three threads fewer to wake.
   if (!features_.pidfd_exit_info) {
     parts.runtime.wait_exit = [this](const std::string& id, int timeout_ms) {

@@ -31,6 +31,7 @@ class Daemon {
  private:
   explicit Daemon(const Config& config) : config_(config) {}
 
+  std::string MountPointsDir() const { return config_.root + "/mountpoints"; }
   Status MakeDirectories();
   Status OpenKernel(const std::string& program_dir);
   Status OpenImages(const std::string& program_dir);

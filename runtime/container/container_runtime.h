@@ -24,6 +24,7 @@ struct RuntimeContext {
   int launch_ms = 30000;              // within this a process must run, or its launch is undone
   std::string oci_dir;                // <state>/oci: bundles of containers of external runtimes
   std::string containers_dir;         // <root>/containers (0711, TOPDIR): <id>/{upper,work} below
+  std::string mount_points_dir;       // made by MakeMountPoints; "": none
   // Where exit events go through policy: the wait(2) status of an exec, DEADLINE_EXCEEDED after
   // `timeout_ms`. Unset: the status is read from the pidfd (6.15), which needs no event.
   std::function<StatusOr<int>(const std::string& exec_id, int timeout_ms)> wait_exit;

@@ -99,12 +99,21 @@ Status MakeLimitedCgroup(PreparedContainer* prepared, const RuntimeContext& cont
   return prepared->cgroup->OpenTasks().status();  // ahead: the start will find them open
 }
 
+// Old kernels take one page of names: none of it for what a start can make itself.
+std::vector<std::string> Layers(const ContainerSpec& spec, const RuntimeContext& context) {
+  std::vector<std::string> dirs = spec.lower_dirs;
+  if (!context.mount_points_dir.empty() && context.features.overlay_lowerdir_plus)
+    dirs.push_back(context.mount_points_dir);
+  return dirs;
+}
+
 Status MakeRoot(PreparedContainer* prepared, const RuntimeContext& context) {
   const ContainerSpec& spec = prepared->spec;
   const std::string dir = DirOf(spec, context);
   if (spec.id_map.empty()) {
-    ASSIGN_OR_RETURN(prepared->rootfs, MakeOverlay(spec.lower_dirs, dir + "/upper", dir + "/work",
-                                                   context.features, spec.mount_label));
+    ASSIGN_OR_RETURN(prepared->rootfs,
+                     MakeOverlay(Layers(spec, context), dir + "/upper", dir + "/work",
+                                 context.features, spec.mount_label));
   } else {
     ASSIGN_OR_RETURN(prepared->id_map, MakeUserNamespace(spec.id_map));
     ASSIGN_OR_RETURN(prepared->rootfs,

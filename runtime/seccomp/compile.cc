@@ -191,9 +191,8 @@ StatusOr<std::vector<uint8_t>> CompileProfile(const SeccompProfile& profile) {
   ASSIGN_OR_RETURN(const Table i386, TableOf(profile, SCMP_ARCH_X86));
   const Code without_x32 = {
       Return(profile.with_x32 ? SeccompErrno(ENOSYS) : SECCOMP_RET_KILL_PROCESS)};
-  const Code code =
-      Assemble(x86_64, profile.with_x32 && profile.kernel_has_x32 ? &x32 : nullptr, without_x32,
-               profile.with_i386 ? &i386 : nullptr);
+  const Code code = Assemble(x86_64, profile.with_x32 && profile.kernel_has_x32 ? &x32 : nullptr,
+                             without_x32, profile.with_i386 ? &i386 : nullptr);
   if (code.size() > BPF_MAXINSNS) {
     return absl::ResourceExhaustedError("compile seccomp profile: more than 4096 instructions");
   }

@@ -1,5 +1,5 @@
-// Whether this kernel takes x32 calls, asked once and by a child: where a filter forbids the question
-// (systemd's SystemCallArchitectures=native) it is the child that dies.
+// Whether this kernel takes x32 calls, asked once and by a child: where a filter forbids the
+// question (systemd's SystemCallArchitectures=native) it is the child that dies.
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -375,4 +376,20 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 	}
 	h.ExecOut(good, "true")
 	// The leak check at the end compares cgroups, mounts, descriptors and processes.
+}
+
+// The default mounts need no entry in the container's own layer; what it writes beside them goes there.
+func TestDefaultMountsLeaveTheLayerEmpty(t *testing.T) {
+	h := host.Start(t, host.Options{})
+	id := h.Sleeper(h.Pod())
+	upper := filepath.Join(h.Root, "containers", id, "upper")
+	if entries, err := os.ReadDir(upper); err != nil || len(entries) != 0 {
+		t.Errorf("a container that wrote nothing has %v in its layer, %v", entries, err)
+	}
+	if got := h.ExecOut(id, "grep -c . /etc/hosts; echo x > /etc/mine; ls /etc | grep -c '^hosts$'; cat /etc/mine"); !strings.HasSuffix(got, "\n1\nx") {
+		t.Errorf("/etc: %q", got)
+	}
+	if text, err := os.ReadFile(upper + "/etc/mine"); err != nil || string(text) != "x\n" {
+		t.Errorf("its own file: %q, %v", text, err)
+	}
 }
