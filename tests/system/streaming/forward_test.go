@@ -251,8 +251,8 @@ func TestStreamPortForwardOneBreaks(t *testing.T) {
 	}}
 	g := forward(h, "spdy", pod, 7001)
 	refused := g.dial(t, 0)
-	if got, _ := io.ReadAll(refused); len(got) != 0 {
-		t.Errorf("from a closed port: %q", got)
+	if got, err := io.ReadAll(refused); len(got) != 0 || os.IsTimeout(err) {
+		t.Errorf("from a closed port: %q, %v", got, err)
 	}
 	refused.Close()
 	errors.wait(t, "7001")
@@ -274,8 +274,8 @@ func TestStreamPortForwardPodStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.StopPod(pod.ID)
-	if got, _ := io.ReadAll(conn); len(got) != 0 {
-		t.Errorf("after the stop: %q", got)
+	if got, err := io.ReadAll(conn); len(got) != 0 || os.IsTimeout(err) {
+		t.Errorf("after the stop: %q, %v", got, err)
 	}
 	f.end(t)
 }
