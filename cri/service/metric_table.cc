@@ -158,9 +158,11 @@ void FillDescriptors(v1::ListMetricDescriptorsResponse* response) {
 }
 
 MetricWriter::MetricWriter(const MetricLabels& labels) {
+  constexpr size_t kUsual = 80;  // metrics of a container
   for (const std::string& value :
        {labels.pod, labels.namespace_name, labels.container, labels.id, labels.image, labels.name})
     PutBytes(v1::Metric::kLabelValuesFieldNumber, value, &labels_);
+  bytes_.reserve(kUsual * (labels_.size() + 64));
 }
 
 void MetricWriter::Add(MetricId id, uint64_t value,
@@ -199,6 +201,9 @@ std::string EncodedContainerMetrics(const std::string& container_id, const Metri
 std::string EncodedPodMetrics(const std::string& pod_id, const MetricWriter& metrics,
                               const std::vector<std::string>& containers) {
   std::string bytes;
+  size_t size = pod_id.size() + metrics.bytes().size() + 16;
+  for (const std::string& container : containers) size += container.size() + 16;
+  bytes.reserve(size);
   PutBytes(v1::PodSandboxMetrics::kPodSandboxIdFieldNumber, pod_id, &bytes);
   bytes += metrics.bytes();
   for (const std::string& container : containers)

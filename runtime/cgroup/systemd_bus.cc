@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 
+#include "runtime/base/metrics.h"
 #include "runtime/base/stages.h"
 #include "runtime/cgroup/sd_bus_api.h"
 #include "runtime/sys/fd.h"
@@ -101,6 +102,7 @@ StatusOr<std::unique_ptr<Connection>> Connection::Open(int timeout_ms) {
 }
 
 StatusOr<std::string> Connection::Call(sd_bus_message* message) {
+  CountMetric("crisp_systemd_calls_total");
   sd_bus_error error = SD_BUS_ERROR_NULL;
   sd_bus_message* reply = nullptr;
   const int result = api_->call(bus_, message, LeftUs(), &error, &reply);

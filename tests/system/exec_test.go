@@ -96,6 +96,25 @@ func TestExecSyncBackgroundChild(t *testing.T) {
 	}
 }
 
+// What a child that was left behind still writes is waited for as long as the configuration says, by default 100 ms.
+func TestExecSyncDrain(t *testing.T) {
+	if host.IsPeer() {
+		t.Skip("containerd waits for the child")
+	}
+	for name, c := range map[string]struct{ config, script, want string }{
+		"default": {"", "(sleep 50; echo late) & echo now", "now\n"},
+		"long":    {"[exec]\ndrain_ms = 50000\n", "(sleep 1; echo late) & echo now", "now\nlate\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host.Start(t, host.Options{Config: c.config})
+			reply, err := h.Raw.ExecSync(context.Background(), &v1.ExecSyncRequest{ContainerId: h.Sleeper(h.Pod()), Timeout: 55, Cmd: []string{"sh", "-c", c.script}})
+			if err != nil || string(reply.Stdout) != c.want {
+				t.Errorf("%q, %v, want %q", reply.GetStdout(), err, c.want)
+			}
+		})
+	}
+}
+
 // 16 MiB of each stream are kept, the rest is thrown away without an error.
 func TestExecSyncHugeOutput(t *testing.T) {
 	if host.IsPeer() {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -203,6 +204,15 @@ func TestPodSandboxStats(t *testing.T) {
 	}
 }
 
+// childOf names a parent of pods below another one, as the kubelet does for each of the cgroup drivers.
+func childOf(parent, name string) string {
+	slice, ok := strings.CutSuffix(parent[strings.LastIndex(parent, "/")+1:], ".slice")
+	if !ok {
+		return parent + "/" + name
+	}
+	return parent + "/" + slice + "-" + strings.ReplaceAll(name, "-", "_") + ".slice"
+}
+
 // The pod's own cgroup, as the kubelet makes it, also counts what an ended container used; a cgroup shared by pods is not
 // taken for one pod's.
 func TestPodStatsOwnCgroup(t *testing.T) {
@@ -210,11 +220,11 @@ func TestPodStatsOwnCgroup(t *testing.T) {
 	parent := h.PodConfig().Linux.CgroupParent
 	own := h.Pod(func(c *v1.PodSandboxConfig) {
 		c.Metadata.Uid = "aa-bb"
-		c.Linux.CgroupParent = parent + "/podaa-bb"
+		c.Linux.CgroupParent = childOf(parent, "podaa-bb")
 	})
 	shared := []*host.Pod{}
 	for range 2 {
-		shared = append(shared, h.Pod(func(c *v1.PodSandboxConfig) { c.Linux.CgroupParent = parent + "/shared" }))
+		shared = append(shared, h.Pod(func(c *v1.PodSandboxConfig) { c.Linux.CgroupParent = childOf(parent, "shared") }))
 	}
 	keep := h.Sleeper(own)
 	worker := h.Run(own, []string{"sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo x; sleep 1000"})

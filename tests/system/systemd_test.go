@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,35 @@ func TestSystemdScope(t *testing.T) {
 	gone(t, cgroupOf(pod, unstarted))
 	_, err = h.TryPod(h.PodConfig(func(c *v1.PodSandboxConfig) { c.Linux.CgroupParent = "/kubepods/pod1" }))
 	h.WantCode(err, codes.InvalidArgument, "cgroup_parent")
+}
+
+// systemd serves one request after the other, so it gets one for a container's life, and a second for an update of what it knows.
+func TestSystemdOneCall(t *testing.T) {
+	h := systemdHost(t)
+	pod := h.Pod(burstable)
+	h.RemoveContainer(h.Sleeper(pod))
+	life := func(edit func(id string)) string {
+		before := metricValue(h, "crisp_systemd_calls_total")
+		id := h.Sleeper(pod, asked)
+		for range 3 {
+			h.ExecOut(id, "true")
+		}
+		edit(id)
+		h.StopContainer(id, 0)
+		h.RemoveContainer(id)
+		from, _ := strconv.Atoi(before)
+		to, _ := strconv.Atoi(metricValue(h, "crisp_systemd_calls_total"))
+		if from == 0 {
+			t.Error("the calls are not counted")
+		}
+		return fmt.Sprint(to - from)
+	}
+	if got := life(func(id string) { mustUpdate(h, id, &v1.LinuxContainerResources{CpuQuota: 20000}) }); got != "1" {
+		t.Errorf("%s calls for a container", got)
+	}
+	if got := life(func(id string) { mustUpdate(h, id, &v1.LinuxContainerResources{CpuShares: 512}) }); got != "2" {
+		t.Errorf("%s calls for a container with an update of its weight", got)
+	}
 }
 
 // A daemon-reload writes what systemd knows: device access and limits, the updated ones too, are as they were.
