@@ -201,23 +201,34 @@ func TestSystemdOOMOfChild(t *testing.T) {
 	const hog = "dd if=/dev/zero of=/dev/null bs=40M count=1 2>/dev/null; "
 	other := h.Run(pod, []string{"/bin/sh", "-c", hog + "echo $?; sleep 100000"}, small) // has one of its own, and lives
 	waitFor(h, "the OOM kill of a container that goes on", func() bool { out, _ := h.Written(other); return out == "137" })
-	for _, c := range []struct{ script, reason string }{
+	for i, c := range []struct{ script, reason string }{
 		{"exit 3", "Error"}, {hog + "exit 3", "OOMKilled"}, {"exit 3", "Error"}, {hog + "exit 0", "OOMKilled"},
 	} {
-		id := h.Run(pod, []string{"/bin/sh", "-c", "until [ -e /go ]; do sleep 1; done; " + c.script}, small)
-		scope := filepath.Dir(cgroupOf(pod, id))
-		root := filepath.Join(h.Root, "containers", id, "upper")
-		daemon := h.DaemonPid()
-		if err := unix.Kill(daemon, unix.SIGSTOP); err != nil {
+		volume := filepath.Join(h.Folder, fmt.Sprint("go", i))
+		if err := os.Mkdir(volume, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		err := os.WriteFile(root+"/go", nil, 0o644)
-		gone(t, scope)
-		unix.Kill(daemon, unix.SIGCONT)
-		if s := h.WaitExit(id); err != nil || s.Reason != c.reason {
-			t.Errorf("%q: exit code %d, reason %q, want %q (%v)", c.script, s.ExitCode, s.Reason, c.reason, err)
+		id := h.Run(pod, []string{"/bin/sh", "-c", "until [ -e /v/go ]; do sleep 1; done; " + c.script}, small,
+			func(c *v1.ContainerConfig) { c.Mounts = []*v1.Mount{{HostPath: volume, ContainerPath: "/v"}} })
+		endUnseen(t, h, filepath.Dir(cgroupOf(pod, id)), volume+"/go")
+		if s := h.WaitExit(id); s.Reason != c.reason {
+			t.Errorf("%q: exit code %d, reason %q, want %q", c.script, s.ExitCode, s.Reason, c.reason)
 		}
 	}
+}
+
+// endUnseen tells a container to end, and keeps the daemon from looking until systemd has removed its scope.
+func endUnseen(t *testing.T, h *host.Host, scope, sign string) {
+	t.Helper()
+	daemon := h.DaemonPid()
+	if err := unix.Kill(daemon, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Kill(daemon, unix.SIGCONT)
+	if err := os.WriteFile(sign, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, scope)
 }
 
 // A container that was created before the daemon died starts in a new scope.
